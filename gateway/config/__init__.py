@@ -1,0 +1,1 @@
+"""Configuration: one YAML file, validated, frozen, read once by `app` and `cli` and by nobody else."""

@@ -1,0 +1,304 @@
+"""The configuration file, key by key.
+
+Unknown keys are refused. Secrets stand only as `${NAME}`. Money is in US dollars per million tokens here and
+becomes integer nano-dollars when the parts are built. Rules that need two sections at once are in `rules.py`.
+"""
+
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from gateway.types import Capability, Tier
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+Listen = Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$")]
+HttpUrl = Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Milliseconds = Annotated[int, Field(ge=0, le=3_600_000)]
+Count = Annotated[int, Field(ge=1, le=100_000)]
+Tokens = Annotated[int, Field(ge=1, le=10_000_000)]
+Context = Annotated[int, Field(ge=256, le=10_000_000)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Dollars = Annotated[Decimal, Field(ge=0, le=100_000, max_digits=15, decimal_places=9)]
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, strict about names, described by the docstring under each key."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Server(Section):
+    """Where Forebay listens and what it takes in."""
+
+    listen: Listen = "127.0.0.1:8080"
+    """Address of the API. Anything but loopback needs `auth: {mode: keys}`."""
+    admin_listen: Listen = "127.0.0.1:8081"
+    """Address of metrics and admin pages; loopback only."""
+    region: Name = "local"
+    """The region this box stands in, and with it its engines."""
+    max_body_bytes: Annotated[int, Field(ge=1024, le=256 * 1024 * 1024)] = 10 * 1024 * 1024
+    """Largest request body."""
+    body_timeout_s: Seconds = 30.0
+    """A request body must have arrived within this time."""
+    request_timeout_s: Seconds = 600.0
+    """Deadline of a whole request, all attempts included."""
+    drain_s: Seconds = 30.0
+    """On SIGTERM, running requests may finish within this time."""
+    keep_engines: bool = False
+    """Leave engines running when `serve` stops."""
+
+
+class Engine(Section):
+    """A process on this box that serves a model, or servers that somebody else runs."""
+
+    kind: Literal["llama_cpp", "attached"]
+    """llama_cpp: started and watched here, on the CPU. attached: already running at `urls`."""
+    model: str | None = None
+    """llama_cpp: a catalog name or the path of a GGUF file. attached: the name those servers expect."""
+    urls: tuple[HttpUrl, ...] = ()
+    """attached: base addresses of the servers, without /v1."""
+    parallel: Count = 8
+    """Requests answered at a time."""
+    context: Context = 4096
+    """Tokens per request, prompt and answer."""
+    threads: Count | None = None
+    """CPU threads; all cores unless given."""
+    on_box: bool | None = None
+    """attached: data sent there does not leave the box. Loopback addresses are on the box."""
+    region: Name | None = None
+    """attached and not on the box: the region it stands in."""
+    capabilities: frozenset[Capability] | None = None
+    """What it can do, if not what its kind usually can."""
+
+
+class Price(Section):
+    """US dollars per million tokens."""
+
+    input: Dollars
+    """Prompt tokens."""
+    output: Dollars
+    """Tokens written, reasoning included."""
+    cached: Dollars | None = None
+    """Prompt tokens read from the provider's cache; the input price unless given."""
+
+
+class Params(Section):
+    """How a backend wants its body fields: some models refuse `max_tokens`, a temperature, or logprobs."""
+
+    rename: dict[str, str] = {}
+    """Field names to change, for example `max_tokens: max_completion_tokens`."""
+    drop: frozenset[str] = frozenset()
+    """Fields never sent to it."""
+    defaults: dict[str, Any] = {}
+    """Fields sent where the request has none."""
+
+
+class Timeouts(Section):
+    """Deadlines of one attempt."""
+
+    connect_s: Seconds = 5.0
+    """Until a connection stands."""
+    first_token_s: Seconds = 60.0
+    """Until the first token, or the whole answer where it is not streamed."""
+    idle_s: Seconds = 30.0
+    """Longest silence between two pieces of a stream."""
+    total_s: Seconds = 600.0
+    """The whole attempt."""
+
+
+class Backend(Section):
+    """Something to call: an engine of this box (`engine`), or a provider (`provider`, `base_url`, `model`)."""
+
+    engine: Name | None = None
+    """The engine that serves it."""
+    provider: Literal["openai"] | None = None
+    """openai: any address that speaks OpenAI's API."""
+    base_url: HttpUrl | None = None
+    """With the version, as the OpenAI client takes it: …/v1"""
+    model: str | None = None
+    """The model name that provider knows."""
+    api_key: SecretStr | None = None
+    """As ${NAME}, the name of an environment variable."""
+    region: Name | None = None
+    """Where the provider processes the data."""
+    price: Price | None = None
+    """What it costs. An engine of this box costs nothing unless a price is given."""
+    context: Context | None = None
+    """Tokens, prompt and answer, if the model has a limit."""
+    max_output: Tokens | None = None
+    """Most tokens it writes."""
+    capabilities: frozenset[Capability] | None = None
+    """What it can do, if not what its kind usually can."""
+    params: Params = Params()
+    """How it wants its body fields."""
+    timeouts: Timeouts = Timeouts()
+    """Deadlines of one attempt."""
+
+
+class Tiers(Section):
+    """Which backends make a tier; the order within a tier is the fallback order."""
+
+    light: tuple[Name, ...] = ()
+    """Answers first."""
+    mid: tuple[Name, ...] = ()
+    """For work that is not clearly easy."""
+    premium: tuple[Name, ...] = ()
+    """For the hardest."""
+
+
+class Escalation(Section):
+    """When and how far an answer that is not good enough goes up."""
+
+    max_attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    """Physical calls per request, all reasons together."""
+    max_cost_usd: Dollars = Decimal("0.25")
+    """No further attempt once a request would cost more."""
+    path: Literal["expected_cost", "next", "premium"] = "expected_cost"
+    """Where to: whichever expects to cost less until the answer is good, the next tier, or the top."""
+    throttle_rate: Share = 0.35
+    """Above this escalation rate only classes with `escalation_priority` escalate."""
+    throttle_after: Count = 200
+    """Requests that must have been seen before the rate counts."""
+
+
+class Policy(Section):
+    """Rules for everybody."""
+
+    default_regions: Literal["any"] | tuple[Name, ...] | None = None
+    """Where data may go unless a tenant says otherwise: `any`, or a list of regions and groups."""
+    local_only: bool = False
+    """Nothing leaves the box, whoever asks."""
+    default_class: Name | None = None
+    """SLA class of tenants and callers that name none."""
+    escalation: Escalation = Escalation()
+    """When and how far answers go up."""
+
+
+class SlaClass(Section):
+    """What a class of tenants is promised."""
+
+    priority: Literal["batch", "normal", "interactive"] = "normal"
+    """Who goes first at the gate."""
+    ttft_ms: Milliseconds | None = None
+    """Objective: time to first token."""
+    itl_ms: Milliseconds | None = None
+    """Objective: time between tokens."""
+    default_tier: Tier = Tier.MID
+    """Where work that is not clearly easy starts."""
+    max_tier: Tier = Tier.PREMIUM
+    """The strongest tier it may use."""
+    escalation_priority: bool = False
+    """Escalates even while escalation is throttled."""
+
+
+class Task(Section):
+    """What is known of a kind of work before the prompt is read."""
+
+    start: Tier | None = None
+    """Where it starts; by complexity alone unless given."""
+    expected_output: Tokens | None = None
+    """Tokens an answer usually has, for cost estimates."""
+
+
+class Probation(Section):
+    """How much of a light streamed answer is held back and scored before it is committed."""
+
+    tokens: Annotated[int, Field(ge=0, le=4096)] = 24
+    """Tokens held; 0 commits at once."""
+    ms: Milliseconds = 400
+    """Time after the first token; whichever comes first."""
+
+
+class Confidence(Section):
+    """When a light answer is good enough."""
+
+    threshold: Share = 0.5
+    """Scores below it escalate."""
+    trigger_words: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = ()
+    """An answer that contains one of these escalates; case does not matter."""
+    probation: Probation = Probation()
+    """What is held back of a stream."""
+
+
+class Gate(Section):
+    """How long a request waits for a slot on this box."""
+
+    max_wait_ms: Milliseconds = 250
+    """Where another backend may answer instead."""
+    max_wait_alone_ms: Milliseconds = 5_000
+    """Where none may."""
+    max_waiting: Annotated[int, Field(ge=0, le=100_000)] = 64
+    """Requests that wait per engine; more are turned away at once."""
+
+
+class Key(Section):
+    """One API key of a tenant."""
+
+    name: Name
+    """What logs and the ledger call it."""
+    hash: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+    """sha256: and the hex digest, from `printf %s "$KEY" | sha256sum`."""
+
+
+class Tenant(Section):
+    """Somebody who uses Forebay, and what applies to them."""
+
+    sla: Annotated[Name | None, Field(alias="class")] = None
+    """SLA class."""
+    regions: Literal["any"] | tuple[Name, ...] | None = None
+    """Where this tenant's data may go; `policy.default_regions` unless given."""
+    local_only: bool = False
+    """Nothing of this tenant's leaves the box."""
+    keys: tuple[Key, ...] = ()
+    """API keys."""
+
+
+class Auth(Section):
+    """Who may ask."""
+
+    mode: Literal["none", "keys"] = "none"
+    """none: everybody who reaches the address, which must be loopback. keys: holders of a tenant's key."""
+
+
+class Log(Section):
+    """One JSON line per request, without any text of prompt or answer."""
+
+    requests: Literal["stdout", "stderr", "off"] = "stdout"
+    """Where the lines go."""
+
+
+class Config(Section):
+    """A whole configuration file."""
+
+    schema_version: Literal[1]
+    """The version of this shape."""
+    server: Server = Server()
+    """Addresses and limits."""
+    engines: dict[Name, Engine] = {}
+    """Processes on this box that serve models."""
+    backends: dict[Name, Backend]
+    """What can be called."""
+    tiers: Tiers
+    """Which backends answer first, and which come after."""
+    aliases: dict[Annotated[str, Field(min_length=1, max_length=200)], str] = {}
+    """Other names clients may ask for; `*` stands for every name not known otherwise."""
+    regions: dict[Name, tuple[Name, ...]] = {}
+    """Groups of regions; names match exactly, never by prefix."""
+    policy: Policy = Policy()
+    """Rules for everybody."""
+    classes: dict[Name, SlaClass] = {}
+    """SLA classes."""
+    tasks: dict[Name, Task] = {}
+    """Kinds of work; changes and adds to the built-in table."""
+    confidence: Confidence = Confidence()
+    """When an answer is good enough."""
+    gate: Gate = Gate()
+    """Waiting for a slot on this box."""
+    auth: Auth = Auth()
+    """Who may ask."""
+    tenants: dict[Name, Tenant] = {}
+    """Who they are."""
+    log: Log = Log()
+    """Request log."""

@@ -1,0 +1,251 @@
+"""What a caller asks and what a model answers, in the shape of OpenAI's chat API.
+
+Decoding into these types is the allow-list: a field that has no place here goes nowhere.
+"""
+
+from enum import StrEnum
+from typing import Any, Literal
+
+from msgspec import Struct
+
+JsonObject = dict[str, Any]
+
+
+class TextPart(Struct, frozen=True, tag_field="type", tag="text"):
+    """A piece of text."""
+
+    text: str
+
+
+class ImageUrl(Struct, frozen=True, omit_defaults=True):
+    """Where an image is: a `data:` URL, or an address that only a provider fetches, never Forebay."""
+
+    url: str
+    detail: Literal["auto", "low", "high"] | None = None
+
+
+class ImagePart(Struct, frozen=True, tag_field="type", tag="image_url"):
+    """An image."""
+
+    image_url: ImageUrl
+
+
+class RefusalPart(Struct, frozen=True, tag_field="type", tag="refusal"):
+    """An earlier refusal of the assistant's, handed back as history."""
+
+    refusal: str
+
+
+Part = TextPart | ImagePart | RefusalPart
+
+
+class FunctionCall(Struct, frozen=True):
+    """A tool's name and its arguments, as the JSON text the model wrote."""
+
+    name: str
+    arguments: str
+
+
+class ToolCall(Struct, frozen=True):
+    """One call of a tool."""
+
+    id: str
+    function: FunctionCall
+    type: Literal["function"] = "function"
+
+
+class Message(Struct, frozen=True, omit_defaults=True):
+    """One turn. A tool's result names the call it answers in `tool_call_id`."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | tuple[Part, ...] | None = None
+    name: str | None = None
+    tool_calls: tuple[ToolCall, ...] | None = None
+    tool_call_id: str | None = None
+    refusal: str | None = None
+
+    def text(self) -> str:
+        """The readable text of this turn, parts joined by line breaks."""
+        if isinstance(self.content, str):
+            return self.content
+        return "\n".join(part.text for part in self.content or () if isinstance(part, TextPart))
+
+
+class FunctionSpec(Struct, frozen=True, omit_defaults=True):
+    """What a tool is called and takes; `parameters` is a JSON Schema."""
+
+    name: str
+    description: str | None = None
+    parameters: JsonObject | None = None
+    strict: bool | None = None
+
+
+class Tool(Struct, frozen=True):
+    """A tool the model may call."""
+
+    function: FunctionSpec
+    type: Literal["function"] = "function"
+
+
+class NamedFunction(Struct, frozen=True):
+    """The name of a tool that must be called."""
+
+    name: str
+
+
+class NamedToolChoice(Struct, frozen=True):
+    """Force one tool."""
+
+    function: NamedFunction
+    type: Literal["function"] = "function"
+
+
+ToolChoice = Literal["none", "auto", "required"] | NamedToolChoice
+
+
+class JsonSchema(Struct, frozen=True, omit_defaults=True):
+    """A named JSON Schema that the answer must satisfy."""
+
+    name: str
+    schema: JsonObject | None = None
+    description: str | None = None
+    strict: bool | None = None
+
+
+class ResponseFormat(Struct, frozen=True, omit_defaults=True):
+    """The structure asked of the answer."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+
+class Sampling(Struct, frozen=True, omit_defaults=True):
+    """How tokens are drawn; None leaves it to the backend. `stop` holds up to four strings."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    n: int = 1
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    logit_bias: dict[str, float] | None = None
+
+
+class Hints(Struct, frozen=True):
+    """What the caller says beside the prompt; never sent on. Hints narrow, they never widen."""
+
+    task: str | None = None
+    requires_reasoning: bool | None = None
+    region: str | None = None
+    session: str | None = None
+    local_only: bool = False
+    no_escalation: bool = False
+    allow_fallback: bool = False
+
+
+class ChatRequest(Struct, frozen=True, kw_only=True):
+    """One parsed, bounded request. `ignored` names the body fields that were dropped.
+
+    `logprobs` and `include_usage` say what the *client* wants to see; the gateway may ask backends for more.
+    """
+
+    id: str
+    requested_model: str
+    messages: tuple[Message, ...]
+    sampling: Sampling = Sampling()
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: ResponseFormat | None = None
+    reasoning_effort: str | None = None
+    logprobs: bool = False
+    top_logprobs: int = 0
+    stream: bool = False
+    include_usage: bool = False
+    user: str | None = None
+    hints: Hints = Hints()
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def structured(self) -> bool:
+        """Whether the answer is held whole: JSON and tool calls are useless in part."""
+        return bool(self.tools) or (self.response_format is not None and self.response_format.type != "text")
+
+
+class TopLogprob(Struct, frozen=True, omit_defaults=True):
+    """A token that could have been chosen."""
+
+    token: str
+    logprob: float
+    bytes: tuple[int, ...] | None = None
+
+
+class TokenLogprob(Struct, frozen=True, omit_defaults=True):
+    """The chosen token, and the likeliest ones in its place, best first."""
+
+    token: str
+    logprob: float
+    bytes: tuple[int, ...] | None = None
+    top_logprobs: tuple[TopLogprob, ...] = ()
+
+
+class UsageQuality(StrEnum):
+    """How a token count was come by. 0 counted is a value; unknown is not 0."""
+
+    EXACT = "exact"
+    ESTIMATED = "estimated"
+    UNKNOWN = "unknown"
+
+
+class Usage(Struct, frozen=True):
+    """Tokens of one attempt. `cached` is part of `prompt`, `reasoning` part of `completion`."""
+
+    prompt: int = 0
+    completion: int = 0
+    cached: int = 0
+    reasoning: int = 0
+    quality: UsageQuality = UsageQuality.UNKNOWN
+
+
+class Choice(Struct, frozen=True, kw_only=True):
+    """One whole answer. `reasoning` is what a thinking model wrote before it; it is never scored."""
+
+    index: int = 0
+    text: str | None = None
+    refusal: str | None = None
+    reasoning: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    finish_reason: str
+    logprobs: tuple[TokenLogprob, ...] | None = None
+
+
+class Completion(Struct, frozen=True, kw_only=True):
+    """A whole answer of one backend. `model` is what the backend says answered."""
+
+    model: str
+    choices: tuple[Choice, ...]
+    usage: Usage
+    fingerprint: str | None = None
+
+
+class ToolCallDelta(Struct, frozen=True, omit_defaults=True):
+    """A piece of a tool call; `index` says of which."""
+
+    index: int
+    id: str | None = None
+    name: str | None = None
+    arguments: str | None = None
+
+
+class Delta(Struct, frozen=True, kw_only=True):
+    """A piece of one choice of a streamed answer."""
+
+    index: int = 0
+    text: str | None = None
+    refusal: str | None = None
+    reasoning: str | None = None
+    tool_calls: tuple[ToolCallDelta, ...] = ()
+    finish_reason: str | None = None
+    logprobs: tuple[TokenLogprob, ...] | None = None

@@ -1,0 +1,196 @@
+"""The nouns that travel between stages: frozen, slotted, and shaped like OpenAI's API where they mirror it.
+
+Units: money is integer nano-dollars (`*_nano`), durations are seconds (`*_s`), sizes are tokens.
+Times called `*_at` are Unix seconds; deadlines are on the event loop's monotonic clock.
+What a caller sends stands in `messages.py`, what is recorded of it in `outcome.py`.
+"""
+
+from enum import IntEnum, StrEnum
+
+from msgspec import Struct
+
+from gateway.errors import Reason
+
+
+class Tier(StrEnum):
+    """A class of backends, from cheapest to strongest."""
+
+    LIGHT = "light"
+    MID = "mid"
+    PREMIUM = "premium"
+
+    @property
+    def rank(self) -> int:
+        """0 for light, 2 for premium."""
+        return TIERS.index(self)
+
+
+TIERS = (Tier.LIGHT, Tier.MID, Tier.PREMIUM)
+
+
+class Complexity(StrEnum):
+    """How much a prompt asks of a model."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+class Priority(IntEnum):
+    """Who goes first at the gate; higher goes first."""
+
+    BATCH = 0
+    NORMAL = 1
+    INTERACTIVE = 2
+
+
+class Capability(StrEnum):
+    """What a request may need and a backend may lack."""
+
+    TOOLS = "tools"
+    JSON_OBJECT = "json_object"
+    JSON_SCHEMA = "json_schema"
+    IMAGES = "images"
+    REMOTE_IMAGES = "remote_images"
+    LOGPROBS = "logprobs"
+    MULTIPLE_CHOICES = "n"
+
+
+class Price(Struct, frozen=True):
+    """Nano-dollars per million tokens. `cached` is what a prompt token read from the provider's cache costs."""
+
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+
+
+class BackendSpec(Struct, frozen=True, kw_only=True):
+    """The static facts of one backend, as far as policy and routing care.
+
+    `engine` names the process that serves it, None for a provider. `on_box` is what `local_only` asks for.
+    `context` is prompt plus answer in tokens, None where nobody said.
+    """
+
+    name: str
+    model: str
+    region: str
+    price: Price = Price()
+    engine: str | None = None
+    on_box: bool = False
+    capabilities: frozenset[Capability] = frozenset()
+    context: int | None = None
+    max_output: int | None = None
+
+
+class SlaClass(Struct, frozen=True, kw_only=True):
+    """What a tenant was promised. Objectives are None where the class has none."""
+
+    name: str
+    priority: Priority = Priority.NORMAL
+    default_tier: Tier = Tier.MID
+    max_tier: Tier = Tier.PREMIUM
+    ttft_s: float | None = None
+    itl_s: float | None = None
+    escalation_priority: bool = False
+
+
+class Identity(Struct, frozen=True, kw_only=True):
+    """Who is asking. `regions` None means any; `key` is the key's name, never the key."""
+
+    tenant: str
+    key: str
+    sla: SlaClass
+    regions: frozenset[str] | None = None
+    local_only: bool = False
+
+
+class Constraints(Struct, frozen=True, kw_only=True):
+    """What every attempt of this request must obey. `regions` None means any region."""
+
+    regions: frozenset[str] | None
+    local_only: bool
+    needs: frozenset[Capability]
+    tokens_needed: int
+    sla: SlaClass
+    deadline: float
+    escalation_allowed: bool
+    max_attempts: int
+    max_cost_nano: int
+
+
+class TokenCount(Struct, frozen=True):
+    """Prompt tokens. The true count lies within `tokens` ± `error` for 95 % of texts; error 0 is exact."""
+
+    tokens: int
+    error: int = 0
+
+
+class Signal(Struct, frozen=True):
+    """One thing the classifier noticed, and what it added to the score (in log-odds)."""
+
+    name: str
+    value: float
+    weight: float
+
+
+class Classification(Struct, frozen=True, kw_only=True):
+    """What the prompt asks for.
+
+    `score` in [0, 1] grows with difficulty; `p_light` is P(light is good enough). `start` is where the task
+    table has this work begin, None where complexity alone decides.
+    """
+
+    task: str
+    task_source: str
+    start: Tier | None
+    complexity: Complexity
+    score: float
+    p_light: float
+    prompt: TokenCount
+    expected_output: int
+    signals: tuple[Signal, ...]
+
+
+class Candidate(Struct, frozen=True, kw_only=True):
+    """One backend that may answer. `reason` holds for the first; later ones are reached for another."""
+
+    backend: str
+    tier: Tier
+    reason: Reason
+    cost_nano: int
+
+
+class Exclusion(Struct, frozen=True):
+    """A backend that may not answer, and which constraint forbids it."""
+
+    backend: str
+    tier: Tier
+    reason: Reason
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """Candidates in the order to try them; empty when every backend is excluded."""
+
+    candidates: tuple[Candidate, ...]
+    excluded: tuple[Exclusion, ...]
+    pinned: bool
+
+
+class Contribution(Struct, frozen=True):
+    """One named part of a confidence score; `value` in [0, 1]."""
+
+    name: str
+    value: float
+
+
+class Score(Struct, frozen=True, kw_only=True):
+    """How far an answer can be trusted.
+
+    `value` in [0, 1], or None where there is no evidence. `problem` is a defect that asks for a stronger tier
+    whatever the value says. `valid` is False when the answer breaks the structure that was asked for.
+    """
+
+    value: float | None
+    contributions: tuple[Contribution, ...] = ()
+    problem: Reason | None = None
+    valid: bool = True
