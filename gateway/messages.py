@@ -6,7 +6,7 @@ Decoding into these types is the allow-list: a field that has no place here goes
 from enum import StrEnum
 from typing import Any, Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 JsonObject = dict[str, Any]
 
@@ -175,11 +175,11 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
 
 
 class TopLogprob(Struct, frozen=True, omit_defaults=True):
-    """A token that could have been chosen."""
+    """A token that could have been chosen. `bytes` stays the JSON that came: nobody here reads it."""
 
     token: str
     logprob: float
-    bytes: tuple[int, ...] | None = None
+    bytes: Raw | UnsetType = UNSET
 
 
 class TokenLogprob(Struct, frozen=True, omit_defaults=True):
@@ -187,7 +187,7 @@ class TokenLogprob(Struct, frozen=True, omit_defaults=True):
 
     token: str
     logprob: float
-    bytes: tuple[int, ...] | None = None
+    bytes: Raw | UnsetType = UNSET
     top_logprobs: tuple[TopLogprob, ...] = ()
 
 

@@ -57,7 +57,7 @@ class Capability(StrEnum):
 
 
 class Price(Struct, frozen=True):
-    """Nano-dollars per million tokens. `cached` is what a prompt token read from the provider's cache costs."""
+    """Nano-dollars per million tokens; `cached` is for prompt tokens read from the provider's cache."""
 
     input: int = 0
     output: int = 0
@@ -65,7 +65,7 @@ class Price(Struct, frozen=True):
 
 
 class BackendSpec(Struct, frozen=True, kw_only=True):
-    """The static facts of one backend, as far as policy and routing care.
+    """The static facts of a backend, as far as policy and routing care.
 
     `engine` names the process that serves it, None for a provider. `on_box` is what `local_only` asks for.
     `context` is prompt plus answer in tokens, None where nobody said.

@@ -109,7 +109,7 @@ class Timeouts(Section):
 
 
 class Backend(Section):
-    """Something to call: an engine of this box (`engine`), or a provider (`provider`, `base_url`, `model`)."""
+    """Something to call: an engine (`engine`), or a provider (`provider`, `base_url`, `model`)."""
 
     engine: Name | None = None
     """The engine that serves it."""

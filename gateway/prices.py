@@ -1,0 +1,40 @@
+"""Money, in integer nano-dollars. No floating point touches an amount, and every division rounds up."""
+
+from decimal import Decimal
+
+from gateway.messages import Usage
+from gateway.types import Price
+
+NANO = 1_000_000_000
+_MILLION = 1_000_000
+
+
+def price_from_dollars(input_: Decimal, output: Decimal, cached: Decimal | None) -> Price:
+    """A `Price` from US dollars per million tokens; cached prompt tokens cost `input_` unless given."""
+    per_input = int(input_ * NANO)
+    return Price(
+        input=per_input,
+        output=int(output * NANO),
+        cached=per_input if cached is None else int(cached * NANO),
+    )
+
+
+def cost(price: Price, prompt: int, completion: int, cached: int = 0) -> int:
+    """What these tokens cost. `cached` of the `prompt` tokens came from the provider's cache.
+
+    The products are summed before the one division, so that rounding up adds less than one nano-dollar.
+    """
+    fresh = max(0, prompt - cached)
+    total = fresh * price.input + min(cached, prompt) * price.cached + completion * price.output
+    return -(-total // _MILLION)
+
+
+def usage_cost(price: Price, usage: Usage) -> int:
+    """What an attempt costs by its usage."""
+    return cost(price, usage.prompt, usage.completion, usage.cached)
+
+
+def dollars(nano: int) -> str:
+    """`nano` as decimal dollars without an exponent and without needless zeros: 1500 is "0.0000015"."""
+    text = f"{nano // NANO}.{nano % NANO:09d}".rstrip("0")
+    return text + "0" if text.endswith(".") else text

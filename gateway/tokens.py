@@ -1,0 +1,88 @@
+"""How many tokens a prompt has, estimated from what its bytes are made of.
+
+A model's own tokenizer needs about a microsecond per token: too long on the decision path for long prompts, and
+a cloud model's is not here at all. The weights below are a least-squares fit (relative error) to SmolLM2's
+tokenizer over 1,790 texts of prose, code, JSON, Markdown and six languages; other tokenizers differ by less
+than the error that is stated. On those texts the estimate is within 20 % for 95 of 100; European languages
+other than English are underestimated by up to 41 %.
+"""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from gateway.messages import ChatRequest, ImagePart, Message
+from gateway.types import TokenCount
+
+_PER_LETTER = 0.135
+_PER_SPACE = 0.534
+_PER_LINE = 1.941
+_PER_DIGIT = 1.622
+_PER_MARK = 0.378
+_PER_HIGH_BYTE = 0.775
+_PER_WIDE_CHARACTER = -0.564
+_PER_DOUBLE_SPACE = -0.791
+
+_ERROR_ASCII = 0.20
+_ERROR_OTHER = 0.41
+
+# Chat templates wrap each turn in about four tokens (SmolLM2: <|im_start|>, role, line end, <|im_end|>).
+_PER_MESSAGE = 4
+# OpenAI bills a 1024x1024 image in high detail as 765 tokens; engines here take fewer.
+_PER_IMAGE = 765
+
+_DIGITS = b"0123456789"
+_MARKS = bytes(code for code in range(33, 127) if not chr(code).isalnum())
+_HIGH = bytes(range(128, 256))
+
+
+def estimate(text: str) -> TokenCount:
+    """Tokens of `text`, with the error that 95 of 100 texts stay within."""
+    raw = text.encode(errors="replace")
+    size = len(raw)
+    ascii_only = len(raw) == len(text)
+    low = size if ascii_only else len(raw.translate(None, _HIGH))
+    digits = size - len(raw.translate(None, _DIGITS))
+    marks = size - len(raw.translate(None, _MARKS))
+    spaces, lines = raw.count(b" "), raw.count(b"\n")
+    tokens = (
+        _PER_LETTER * (low - digits - marks - spaces - lines)
+        + _PER_SPACE * spaces
+        + _PER_LINE * lines
+        + _PER_DIGIT * digits
+        + _PER_MARK * marks
+        + _PER_HIGH_BYTE * (size - low)
+        + _PER_WIDE_CHARACTER * (len(text) - low)
+        + _PER_DOUBLE_SPACE * raw.count(b"  ")
+    )
+    # Runs of blanks drive the fit below zero; a token spans sixteen bytes at most in practice.
+    tokens = max(tokens, size / 16)
+    error = tokens * (_ERROR_ASCII if ascii_only else _ERROR_OTHER)
+    return TokenCount(round(tokens), round(error) + 1)
+
+
+def estimate_prompt(request: ChatRequest) -> TokenCount:
+    """Tokens of everything a request sends: turns, images and tool descriptions."""
+    text = "\n".join(_texts(request.messages))
+    if request.tools:
+        text += msgspec.json.encode(request.tools).decode()
+    counted = estimate(text)
+    fixed = _PER_MESSAGE * (len(request.messages) + 1) + _PER_IMAGE * _images(request.messages)
+    return TokenCount(counted.tokens + fixed, counted.error)
+
+
+def _texts(messages: Iterable[Message]) -> Iterable[str]:
+    for message in messages:
+        yield message.text()
+        for call in message.tool_calls or ():
+            yield call.function.name
+            yield call.function.arguments
+
+
+def _images(messages: Iterable[Message]) -> int:
+    return sum(
+        isinstance(part, ImagePart)
+        for message in messages
+        if isinstance(message.content, tuple)
+        for part in message.content
+    )
