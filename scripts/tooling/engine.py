@@ -1,0 +1,105 @@
+"""The part of the environment that is compiled: llama-cpp-python, the CPU engine."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from scripts.tooling.advice import COMPILER_PACKAGES, compiler_install_command
+from scripts.tooling.command import SetupError
+from scripts.tooling.places import interpreter
+from scripts.tooling.processor import processor_identity
+from scripts.tooling.stamp import Stamp
+from scripts.tooling.wheel import WheelCache, build_environment, ninja_share, wheel_key
+from scripts.tooling.workbench import HASHED, PIP, Workbench
+
+COMPILERS = ("c++", "g++", "clang++")
+TRIAL = "import llama_cpp; llama_cpp.llama_backend_init()"
+
+
+class Engine:
+    """llama-cpp-python in one environment, from the cache of wheels or compiled into it."""
+
+    def __init__(self, bench: Workbench, stamp: Stamp) -> None:
+        """Nothing is touched before `make`."""
+        self._bench = bench
+        self._stamp = stamp
+        self._wheels = WheelCache(bench.places.wheels)
+
+    def make(self, *, required: bool) -> None:
+        """Install it, compiled for this processor; without a compiler a note, or SetupError if `required`."""
+        requirement = self._bench.pins("requirements-llama")
+        key = wheel_key(requirement, self._bench.places.env, processor_identity())
+        if self._stamp.holds("engine", key):
+            return
+        wheel = self._wheels.find(key)
+        if wheel is None and self._compiler_is_missing(required=required):
+            return
+        self._install(key, wheel or self._compile(key, requirement))
+
+    def _compiler_is_missing(self, *, required: bool) -> bool:
+        path = self._bench.places.env.get("PATH")
+        named = self._bench.places.env.get("CXX", "").split()[:1]
+        if any(shutil.which(name, path=path) for name in (*named, *COMPILERS)):
+            return False
+        managers = frozenset(name for name, _ in COMPILER_PACKAGES if shutil.which(name, path=path))
+        remedy = compiler_install_command(managers)
+        if required:
+            raise SetupError(
+                "No C++ compiler is here, and the CPU engine (llama-cpp-python) is compiled on this machine.",
+                advice=f"{remedy}   and start again. To serve without the CPU engine, give a configuration "
+                "whose tiers are in the cloud or on vLLM: scripts/run --config FILE",
+            )
+        self._bench.console.warn(
+            f"No C++ compiler, so no CPU engine: a tier on it stays down, others answer. To get it: {remedy}"
+        )
+        return True
+
+    def _compile(self, key: str, requirement: str) -> Path:
+        version = requirement.partition("==")[2].split()[0]
+        console = self._bench.console
+        with console.step(f"Compile llama-cpp-python {version}, once (about 5 min)") as step:
+            done = 0.0
+
+            def on_line(line: str | None) -> None:
+                nonlocal done
+                done = max(done, (ninja_share(line) if line else None) or 0.0)
+                step.progress(done or None)
+
+            def build(ready: Path, scratch: Path) -> None:
+                self._build(ready, scratch, on_line)
+
+            def waiting() -> None:
+                console.say("  ..     Another process is compiling the same wheel; waiting for it")
+
+            return self._wheels.make(key, build, waiting)
+
+    def _build(self, ready: Path, scratch: Path, on_line: Callable[[str | None], None]) -> None:
+        places = self._bench.places
+        tools = scratch / "tools"
+        builder = tools / "bin" / "python"
+        # The requirement's hash is the source's, so the source is checked before its build runs. pip's own
+        # cache is left out: it keeps wheels compiled for whatever processor ran it first.
+        from_source = ("--no-deps", "--no-binary", ":all:", "--require-hashes", "--no-cache-dir")
+        for argv in (
+            (interpreter(), "-m", "venv", tools),
+            (builder, *PIP, *HASHED, "-r", places.requirements("requirements-build")),
+            (
+                *(builder, *PIP, "wheel", "--verbose", *from_source, "--no-build-isolation"),
+                *("--wheel-dir", ready, "-r", places.requirements("requirements-llama")),
+            ),
+        ):
+            env = build_environment(places.env, scratch)
+            self._bench.child("compile llama-cpp-python", argv, on_line=on_line, env=env)
+
+    def _install(self, key: str, wheel: Path) -> None:
+        python = self._bench.places.python
+        self._stamp.begin("engine")
+        with self._bench.console.step("CPU engine"):
+            words = (*PIP, "install", "--no-deps", "--no-index", "--force-reinstall", wheel)
+            self._bench.child("install the CPU engine", (python, *words))
+            try:
+                self._bench.child("load the compiled CPU engine; its wheel was thrown away", (python, "-c", TRIAL))
+            except SetupError:
+                self._wheels.drop(key)
+                raise
+        self._stamp.finish("engine", key)

@@ -1,0 +1,113 @@
+"""Writes the requirement files from pyproject.toml: every version pinned, every file of it by hash.
+
+The files name no index: which one to use is the affair of the machine that installs. They are made with the
+oldest Python that is supported, so that no version is taken that needs a newer one.
+"""
+
+import re
+import sys
+import tempfile
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from scripts.tooling.command import SetupError
+from scripts.tooling.places import interpreter
+from scripts.tooling.workbench import PIP, Workbench
+
+OLDEST = (3, 11)
+ENGINE = "llama-cpp-python"
+COMPILE = (
+    *("--quiet", "--generate-hashes", "--strip-extras", "--allow-unsafe", "--no-header"),
+    *("--no-emit-index-url", "--no-emit-find-links", "--no-emit-trusted-host", "--no-emit-options"),
+)
+BLOCK = re.compile(r"^(?P<name>[a-z0-9][\w.-]*)==.*\n(?:[ \t]+.*\n)*", re.MULTILINE)
+
+
+class PinnedFile(NamedTuple):
+    """A requirement file and the sentence at its top."""
+
+    group: str
+    purpose: str
+
+
+RUNTIME = PinnedFile("requirements", "What Forebay and its CPU engine run with, and what installs Forebay.")
+LLAMA = PinnedFile("requirements-llama", "The CPU engine's source, compiled once per kind of processor.")
+BUILD = PinnedFile("requirements-build", "What compiles the CPU engine, in a throw-away environment.")
+DEV = PinnedFile("requirements-dev", "What tests and checks need on top of requirements.txt.")
+
+
+def pinned_blocks(compiled: str) -> dict[str, str]:
+    """The blocks of a compiled file (`name==version`, its hashes, who wants it), by distribution name."""
+    return {found["name"]: found[0] for found in BLOCK.finditer(compiled)}
+
+
+def pinned_text(purpose: str, blocks: Sequence[str]) -> str:
+    """The text of a requirement file."""
+    return f"# Written by scripts/lock from pyproject.toml; do not edit.\n# {purpose}\n{''.join(blocks)}"
+
+
+class Locker:
+    """Compiles the files in a throw-away environment; `upgrade` takes newer versions than those pinned."""
+
+    def __init__(self, bench: Workbench, *, upgrade: bool) -> None:
+        """Nothing is touched before `lock`."""
+        self._bench = bench
+        self._places = bench.places
+        self._upgrade = ("--upgrade",) if upgrade else ()
+
+    def lock(self) -> None:
+        """Write all files. Raises SetupError; no file is written unless all were compiled."""
+        if sys.version_info[:2] != OLDEST:
+            wanted = ".".join(map(str, OLDEST))
+            raise SetupError(
+                f"Pins are made with Python {wanted}, the oldest that is supported.",
+                advice=f"PYTHON=python{wanted} scripts/lock",
+            )
+        self._bench.log.clear()
+        with tempfile.TemporaryDirectory(prefix="forebay-lock-") as scratch:
+            folder = Path(scratch)
+            self._make_tools(folder)
+            runtime = self._compile_runtime(folder)
+            engine = {ENGINE: runtime.pop(ENGINE)}
+            (folder / "pinned.txt").write_text("".join(runtime.values()), encoding="utf-8")
+            dev = self._compile_group(folder, DEV, "dev")
+            build = self._compile_group(folder, BUILD, "compile")
+        only_dev = {name: block for name, block in dev.items() if name not in runtime}
+        for file, blocks in ((RUNTIME, runtime), (LLAMA, engine), (BUILD, build), (DEV, only_dev)):
+            text = pinned_text(file.purpose, list(blocks.values()))
+            self._places.requirements(file.group).write_text(text, encoding="utf-8")
+
+    def _make_tools(self, folder: Path) -> None:
+        tools = folder / "tools"
+        with self._bench.console.step("Throw-away environment with pip-tools"):
+            self._bench.child("make it", (interpreter(), "-m", "venv", tools), cwd=folder)
+            words = (tools / "bin" / "python", *PIP, "install", "pip-tools>=7.5")
+            self._bench.child("install pip-tools", words, cwd=folder)
+
+    def _compile_runtime(self, folder: Path) -> dict[str, str]:
+        sources = ("--extra", "cpu", "--build-deps-for", "editable", "pyproject.toml")
+        seed = self._current(RUNTIME) + self._current(LLAMA)
+        with self._bench.console.step("Pin what Forebay runs with"):
+            return self._compile(folder / "runtime.txt", seed, sources, self._places.root)
+
+    def _compile_group(self, folder: Path, file: PinnedFile, group: str) -> dict[str, str]:
+        tables = tomllib.loads((self._places.root / "pyproject.toml").read_text(encoding="utf-8"))
+        # pip-compile names its source in each comment; this name reads as what it is.
+        source = folder / f"pyproject.toml-{group}.in"
+        source.write_text("\n".join(["-c pinned.txt", *tables["dependency-groups"][group]]), encoding="utf-8")
+        with self._bench.console.step(f"Pin the group {group}"):
+            return self._compile(folder / f"{group}.txt", self._current(file), (source.name,), folder)
+
+    def _compile(self, output: Path, seed: str, sources: tuple[str, ...], cwd: Path) -> dict[str, str]:
+        # Pins that stand in the output are kept unless they must go: a lock changes what was asked for.
+        output.write_text(seed, encoding="utf-8")
+        compiler = output.parent / "tools" / "bin" / "pip-compile"
+        words = (compiler, *COMPILE, *self._upgrade, "--output-file", output, *sources)
+        self._bench.child("pin the packages", words, cwd=cwd)
+        return pinned_blocks(output.read_text(encoding="utf-8"))
+
+    def _current(self, file: PinnedFile) -> str:
+        path = self._places.requirements(file.group)
+        return path.read_text(encoding="utf-8") if path.exists() else ""

@@ -1,0 +1,18 @@
+"""Puts the model that the tests run on where they look for it."""
+
+from scripts.tooling.wheel import ninja_share
+from scripts.tooling.workbench import Workbench
+
+
+def place_test_model(bench: Workbench) -> None:
+    """Pull the default model through the catalog, sum checked, unless it is there. Raises SetupError."""
+    places = bench.places
+    if places.test_model.exists():
+        return
+    with bench.console.step("Test model SmolLM2-135M-Instruct Q4_1 (98 MB)") as step:
+
+        def on_line(line: str | None) -> None:
+            step.progress(ninja_share(line) if line else None)
+
+        words = (places.python, "-m", "scripts.tooling.pull_model", places.cache, places.test_model)
+        bench.child("pull the test model", words, on_line=on_line)
