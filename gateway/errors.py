@@ -127,9 +127,7 @@ class AttemptError(ForebayError):
     `billed` is False only where it is certain that no backend charged anything.
     """
 
-    def __init__(
-        self, message: str, *, reason: Reason, billed: bool = False, retry_after: float | None = None
-    ) -> None:
+    def __init__(self, message: str, *, reason: Reason, billed: bool = False, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.reason = reason
         self.billed = billed

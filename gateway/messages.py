@@ -3,6 +3,7 @@
 Decoding into these types is the allow-list: a field that has no place here goes nowhere.
 """
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -69,6 +70,17 @@ class Message(Struct, frozen=True, omit_defaults=True):
         if isinstance(self.content, str):
             return self.content
         return "\n".join(part.text for part in self.content or () if isinstance(part, TextPart))
+
+
+def images(messages: Iterable[Message]) -> list[ImageUrl]:
+    """Every image of a conversation, in order."""
+    return [
+        part.image_url
+        for message in messages
+        if isinstance(message.content, tuple)
+        for part in message.content
+        if isinstance(part, ImagePart)
+    ]
 
 
 class FunctionSpec(Struct, frozen=True, omit_defaults=True):

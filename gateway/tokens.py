@@ -1,17 +1,17 @@
 """How many tokens a prompt has, estimated from what its bytes are made of.
 
-A model's own tokenizer needs about a microsecond per token: too long on the decision path for long prompts, and
-a cloud model's is not here at all. The weights below are a least-squares fit (relative error) to SmolLM2's
-tokenizer over 1,790 texts of prose, code, JSON, Markdown and six languages; other tokenizers differ by less
-than the error that is stated. On those texts the estimate is within 20 % for 95 of 100; European languages
-other than English are underestimated by up to 41 %.
+A model's own tokenizer needs about a microsecond per token: too long on the decision path for long prompts,
+and a cloud model's is not here at all. The weights below are a least-squares fit (of the relative error) to
+SmolLM2's tokenizer over 1,790 texts of prose, code, JSON, Markdown and six languages; other tokenizers differ
+by less than the error that is stated. The estimate is within 20 % for 95 of 100 of those texts; European
+languages other than English are underestimated by up to 41 %.
 """
 
 from collections.abc import Iterable
 
 import msgspec
 
-from gateway.messages import ChatRequest, ImagePart, Message
+from gateway.messages import ChatRequest, Message, images
 from gateway.types import TokenCount
 
 _PER_LETTER = 0.135
@@ -67,7 +67,7 @@ def estimate_prompt(request: ChatRequest) -> TokenCount:
     if request.tools:
         text += msgspec.json.encode(request.tools).decode()
     counted = estimate(text)
-    fixed = _PER_MESSAGE * (len(request.messages) + 1) + _PER_IMAGE * _images(request.messages)
+    fixed = _PER_MESSAGE * (len(request.messages) + 1) + _PER_IMAGE * len(images(request.messages))
     return TokenCount(counted.tokens + fixed, counted.error)
 
 
@@ -77,12 +77,3 @@ def _texts(messages: Iterable[Message]) -> Iterable[str]:
         for call in message.tool_calls or ():
             yield call.function.name
             yield call.function.arguments
-
-
-def _images(messages: Iterable[Message]) -> int:
-    return sum(
-        isinstance(part, ImagePart)
-        for message in messages
-        if isinstance(message.content, tuple)
-        for part in message.content
-    )

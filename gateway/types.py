@@ -82,6 +82,21 @@ class BackendSpec(Struct, frozen=True, kw_only=True):
     max_output: int | None = None
 
 
+class EngineView(Struct, frozen=True, kw_only=True):
+    """One engine at this moment. `url` is where it listens, None while it does not.
+
+    `ready`: it takes requests. `given_up`: nobody expects it back without help. `detail` is a line for people.
+    `served_by` names the process that answers, which may be a standby.
+    """
+
+    name: str
+    ready: bool
+    given_up: bool
+    url: str | None
+    detail: str
+    served_by: str
+
+
 class SlaClass(Struct, frozen=True, kw_only=True):
     """What a tenant was promised. Objectives are None where the class has none."""
 
@@ -105,7 +120,10 @@ class Identity(Struct, frozen=True, kw_only=True):
 
 
 class Constraints(Struct, frozen=True, kw_only=True):
-    """What every attempt of this request must obey. `regions` None means any region."""
+    """What every attempt of this request must obey. `regions` None means any region.
+
+    `tokens_needed` is the prompt at its largest plus room for an answer.
+    """
 
     regions: frozenset[str] | None
     local_only: bool
@@ -114,8 +132,20 @@ class Constraints(Struct, frozen=True, kw_only=True):
     sla: SlaClass
     deadline: float
     escalation_allowed: bool
-    max_attempts: int
-    max_cost_nano: int
+
+    def forbids(self, spec: BackendSpec, tier: Tier) -> Reason | None:
+        """Why this backend may not answer, or None. Asked when routing, and again before each attempt."""
+        if self.local_only and not spec.on_box:
+            return Reason.LOCAL_ONLY
+        if self.regions is not None and spec.region not in self.regions:
+            return Reason.RESIDENCY
+        if tier.rank > self.sla.max_tier.rank:
+            return Reason.SLA_CLASS
+        if not self.needs <= spec.capabilities:
+            return Reason.CAPABILITY
+        if spec.context is not None and self.tokens_needed > spec.context:
+            return Reason.CONTEXT_LENGTH
+        return None
 
 
 class TokenCount(Struct, frozen=True):

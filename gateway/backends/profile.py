@@ -1,0 +1,27 @@
+"""How one backend wants its body: some models refuse `max_tokens`, a temperature, or logprobs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from gateway.messages import JsonObject
+
+
+class Profile(Struct, frozen=True, kw_only=True):
+    """`drop` first, then `defaults` for fields that are absent, then `rename`."""
+
+    rename: Mapping[str, str]
+    drop: frozenset[str]
+    defaults: Mapping[str, Any]
+
+    def shape(self, body: JsonObject) -> JsonObject:
+        """`body` as this backend takes it."""
+        shaped = {**self.defaults, **{name: value for name, value in body.items() if name not in self.drop}}
+        for old, new in self.rename.items():
+            if old in shaped:
+                shaped[new] = shaped.pop(old)
+        return shaped
+
+
+PLAIN = Profile(rename={}, drop=frozenset(), defaults={})

@@ -1,0 +1,9 @@
+"""Admission to the engines of this box: who may start now, who waits, who is sent elsewhere.
+
+The gate measures nothing itself. Its first signal is its own count of what it has let in; what the engines
+report about themselves comes as `EngineView`s.
+"""
+
+from gateway.gate.admission import Gate, GateSettings
+
+__all__ = ["Gate", "GateSettings"]

@@ -1,0 +1,119 @@
+"""The gate: a permit per engine slot, a short bounded wait, then somebody else's turn to answer."""
+
+import asyncio
+import math
+from collections.abc import Mapping
+
+from msgspec import Struct
+
+from gateway.errors import Reason, Rejected
+from gateway.gate.permits import Permit, PermitQueue, QueueFull
+from gateway.types import EngineView, SlaClass
+
+# Part of the time-to-first-token objective that may be spent waiting (reference gate: 0.25).
+_WAIT_SHARE = 0.25
+_SMOOTHING = 0.2
+_FIRST_GUESS_S = 2.0
+_MAX_RETRY_AFTER_S = 60.0
+
+
+class GateSettings(Struct, frozen=True, kw_only=True):
+    """How long to wait for a slot where another backend may answer, and where none may."""
+
+    max_wait_s: float
+    max_wait_alone_s: float
+    max_waiting: int
+
+
+class _Engine:
+    """What the gate knows of one engine: its permits, its state, and how long a permit is usually held."""
+
+    def __init__(self, slots: int, max_waiting: int) -> None:
+        self.permits = PermitQueue(slots, max_waiting)
+        self.view: EngineView | None = None
+        self.hold_s = _FIRST_GUESS_S
+
+
+class GateState(Struct, frozen=True, kw_only=True):
+    """One engine as the gate sees it, for metrics and for people."""
+
+    engine: str
+    slots: int
+    in_use: int
+    waiting: int
+    ready: bool
+    detail: str
+
+
+class Gate:
+    """Admission to every engine of this box."""
+
+    def __init__(self, slots: Mapping[str, int], settings: GateSettings) -> None:
+        self._settings = settings
+        self._engines = {name: _Engine(count, settings.max_waiting) for name, count in slots.items()}
+
+    def update(self, view: EngineView) -> None:
+        """Take note of an engine's state; those who wait enter as soon as it is ready."""
+        engine = self._engines.get(view.name)
+        if engine is not None:
+            engine.view = view
+            engine.permits.set_open(is_open=view.ready)
+
+    async def enter(self, name: str, sla: SlaClass, *, alone: bool, deadline: float) -> Permit:
+        """A permit for engine `name`. `alone`: no other backend may answer, so waiting longer is worth it.
+
+        Raises Rejected with `no_capacity` or `engine_unhealthy`, and in how many seconds to come back.
+        """
+        engine = self._engines[name]
+        if engine.view is not None and engine.view.given_up:
+            raise _rejected(engine, name)
+        timeout = min(self._patience(sla, alone=alone), deadline - asyncio.get_running_loop().time())
+        try:
+            permit = await engine.permits.acquire(sla.priority, timeout)
+        except (TimeoutError, QueueFull) as error:
+            raise _rejected(engine, name) from error
+        return self._timed(engine, permit)
+
+    def states(self) -> list[GateState]:
+        """Every engine, in the order of the configuration."""
+        return [
+            GateState(
+                engine=name,
+                slots=engine.permits.slots,
+                in_use=engine.permits.in_use,
+                waiting=engine.permits.waiting,
+                ready=engine.view is not None and engine.view.ready,
+                detail="not seen yet" if engine.view is None else engine.view.detail,
+            )
+            for name, engine in self._engines.items()
+        ]
+
+    def _patience(self, sla: SlaClass, *, alone: bool) -> float:
+        if alone:
+            return self._settings.max_wait_alone_s
+        if sla.ttft_s is None:
+            return self._settings.max_wait_s
+        return min(self._settings.max_wait_s, _WAIT_SHARE * sla.ttft_s)
+
+    def _timed(self, engine: _Engine, permit: Permit) -> Permit:
+        clock = asyncio.get_running_loop().time
+        entered = clock()
+
+        def release() -> None:
+            engine.hold_s += _SMOOTHING * (clock() - entered - engine.hold_s)
+            permit.release()
+
+        return Permit(release)
+
+
+def _rejected(engine: _Engine, name: str) -> Rejected:
+    permits = engine.permits
+    if engine.view is None or not engine.view.ready:
+        state = "has not reported yet" if engine.view is None else engine.view.detail
+        return Rejected(f"engine {name}: {state}", reason=Reason.ENGINE_UNHEALTHY, retry_after=_FIRST_GUESS_S)
+    seconds = engine.hold_s * (permits.waiting + 1) / permits.slots
+    return Rejected(
+        f"engine {name}: all {permits.slots} slots are in use and {permits.waiting} requests wait",
+        reason=Reason.NO_CAPACITY,
+        retry_after=min(_MAX_RETRY_AFTER_S, max(1.0, math.ceil(seconds))),
+    )

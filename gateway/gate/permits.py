@@ -1,0 +1,88 @@
+"""A bounded number of permits, and a bounded queue of those who wait for one."""
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Callable
+
+from gateway.types import Priority
+
+
+class Permit:
+    """The right to use one slot of an engine, until `release`."""
+
+    def __init__(self, release: Callable[[], None]) -> None:
+        self._release: Callable[[], None] | None = release
+
+    def release(self) -> None:
+        """Give the slot back; a second call does nothing."""
+        if self._release is not None:
+            release, self._release = self._release, None
+            release()
+
+
+class QueueFull(Exception):  # noqa: N818 - a state, handled by the gate alone
+    """So many wait already that another would only wait in vain."""
+
+
+class PermitQueue:
+    """Permits for one engine. Higher priority goes first; within a priority, first come, first served.
+
+    While it is shut nobody enters, but those who wait keep their place.
+    """
+
+    def __init__(self, slots: int, max_waiting: int) -> None:
+        self.slots = slots
+        self.in_use = 0
+        self._max_waiting = max_waiting
+        self._open = False
+        self._waiters: list[tuple[int, int, asyncio.Future[Permit]]] = []
+        self._order = itertools.count()
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return sum(not future.done() for _, _, future in self._waiters)
+
+    def set_open(self, *, is_open: bool) -> None:
+        """Let people in, or not for now."""
+        self._open = is_open
+        self._admit()
+
+    async def acquire(self, priority: Priority, timeout: float) -> Permit:
+        """A permit, within `timeout` seconds. Raises TimeoutError or QueueFull."""
+        if self._open and self.in_use < self.slots and not self._waiters:
+            return self._grant()
+        if timeout <= 0:
+            raise TimeoutError
+        if self.waiting >= self._max_waiting:
+            raise QueueFull
+        future: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiters, (-priority, next(self._order), future))
+        self._admit()
+        try:
+            async with asyncio.timeout(timeout):
+                return await future
+        except BaseException:
+            # Granted in the same moment as the time ran out or the caller hung up: the slot must not be lost.
+            if future.done() and not future.cancelled():
+                future.result().release()
+            future.cancel()
+            raise
+
+    def _grant(self) -> Permit:
+        self.in_use += 1
+        return Permit(self._returned)
+
+    def _returned(self) -> None:
+        self.in_use -= 1
+        self._admit()
+
+    def _admit(self) -> None:
+        while self._waiters:
+            if self._waiters[0][2].done():
+                heapq.heappop(self._waiters)
+            elif self._open and self.in_use < self.slots:
+                heapq.heappop(self._waiters)[2].set_result(self._grant())
+            else:
+                return
