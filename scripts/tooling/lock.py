@@ -8,9 +8,9 @@ import re
 import sys
 import tempfile
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from scripts.tooling.command import SetupError
 from scripts.tooling.places import interpreter
@@ -38,9 +38,20 @@ BUILD = PinnedFile("requirements-build", "What compiles the CPU engine, in a thr
 DEV = PinnedFile("requirements-dev", "What tests and checks need on top of requirements.txt.")
 
 
+def wanted(pyproject: Mapping[str, Any], file: PinnedFile) -> list[str]:
+    """The requirements that a file pins, as pyproject.toml states them."""
+    if file is RUNTIME:
+        project = pyproject["project"]
+        build = pyproject["build-system"]["requires"]
+        return [*project["dependencies"], *project["optional-dependencies"]["cpu"], *build]
+    group: list[str] = pyproject["dependency-groups"]["dev" if file is DEV else "compile"]
+    return group
+
+
 def pinned_blocks(compiled: str) -> dict[str, str]:
     """The blocks of a compiled file (`name==version`, its hashes, who wants it), by distribution name."""
-    return {found["name"]: found[0] for found in BLOCK.finditer(compiled)}
+    readable = compiled.replace("-r pyproject.in", "pyproject.toml").replace("-c pinned.txt", "requirements.txt")
+    return {found["name"]: found[0] for found in BLOCK.finditer(readable)}
 
 
 def pinned_text(purpose: str, blocks: Sequence[str]) -> str:
@@ -69,11 +80,11 @@ class Locker:
         with tempfile.TemporaryDirectory(prefix="forebay-lock-") as scratch:
             folder = Path(scratch)
             self._make_tools(folder)
-            runtime = self._compile_runtime(folder)
+            runtime = self._compile(folder, RUNTIME, seed=self._current(RUNTIME) + self._current(LLAMA))
             engine = {ENGINE: runtime.pop(ENGINE)}
             (folder / "pinned.txt").write_text("".join(runtime.values()), encoding="utf-8")
-            dev = self._compile_group(folder, DEV, "dev")
-            build = self._compile_group(folder, BUILD, "compile")
+            dev = self._compile(folder, DEV, seed=self._current(DEV))
+            build = self._compile(folder, BUILD, seed=self._current(BUILD))
         only_dev = {name: block for name, block in dev.items() if name not in runtime}
         for file, blocks in ((RUNTIME, runtime), (LLAMA, engine), (BUILD, build), (DEV, only_dev)):
             text = pinned_text(file.purpose, list(blocks.values()))
@@ -86,26 +97,18 @@ class Locker:
             words = (tools / "bin" / "python", *PIP, "install", "pip-tools>=7.5")
             self._bench.child("install pip-tools", words, cwd=folder)
 
-    def _compile_runtime(self, folder: Path) -> dict[str, str]:
-        sources = ("--extra", "cpu", "--build-deps-for", "editable", "pyproject.toml")
-        seed = self._current(RUNTIME) + self._current(LLAMA)
-        with self._bench.console.step("Pin what Forebay runs with"):
-            return self._compile(folder / "runtime.txt", seed, sources, self._places.root)
-
-    def _compile_group(self, folder: Path, file: PinnedFile, group: str) -> dict[str, str]:
-        tables = tomllib.loads((self._places.root / "pyproject.toml").read_text(encoding="utf-8"))
-        # pip-compile names its source in each comment; this name reads as what it is.
-        source = folder / f"pyproject.toml-{group}.in"
-        source.write_text("\n".join(["-c pinned.txt", *tables["dependency-groups"][group]]), encoding="utf-8")
-        with self._bench.console.step(f"Pin the group {group}"):
-            return self._compile(folder / f"{group}.txt", self._current(file), (source.name,), folder)
-
-    def _compile(self, output: Path, seed: str, sources: tuple[str, ...], cwd: Path) -> dict[str, str]:
+    def _compile(self, folder: Path, file: PinnedFile, *, seed: str) -> dict[str, str]:
+        pyproject = tomllib.loads((self._places.root / "pyproject.toml").read_text(encoding="utf-8"))
+        constraint = () if file is RUNTIME else ("-c pinned.txt",)
+        source = folder / "pyproject.in"
+        source.write_text("\n".join([*constraint, *wanted(pyproject, file)]), encoding="utf-8")
         # Pins that stand in the output are kept unless they must go: a lock changes what was asked for.
+        output = folder / f"{file.group}.txt"
         output.write_text(seed, encoding="utf-8")
-        compiler = output.parent / "tools" / "bin" / "pip-compile"
-        words = (compiler, *COMPILE, *self._upgrade, "--output-file", output, *sources)
-        self._bench.child("pin the packages", words, cwd=cwd)
+        compiler = folder / "tools" / "bin" / "pip-compile"
+        words = (compiler, *COMPILE, *self._upgrade, "--output-file", output.name, "pyproject.in")
+        with self._bench.console.step(f"Pin {file.group}.txt"):
+            self._bench.child("pin the packages", words, cwd=folder)
         return pinned_blocks(output.read_text(encoding="utf-8"))
 
     def _current(self, file: PinnedFile) -> str:
