@@ -21,7 +21,7 @@ class Permit:
             release()
 
 
-class QueueFull(Exception):  # noqa: N818 - a state, handled by the gate alone
+class QueueFull(Exception):
     """So many wait already that another would only wait in vain."""
 
 
@@ -49,11 +49,11 @@ class PermitQueue:
         self._open = is_open
         self._admit()
 
-    async def acquire(self, priority: Priority, timeout: float) -> Permit:
-        """A permit, within `timeout` seconds. Raises TimeoutError or QueueFull."""
+    async def acquire(self, priority: Priority, patience: float) -> Permit:
+        """A permit, within `patience` seconds. Raises TimeoutError or QueueFull."""
         if self._open and self.in_use < self.slots and not self._waiters:
             return self._grant()
-        if timeout <= 0:
+        if patience <= 0:
             raise TimeoutError
         if self.waiting >= self._max_waiting:
             raise QueueFull
@@ -61,7 +61,7 @@ class PermitQueue:
         heapq.heappush(self._waiters, (-priority, next(self._order), future))
         self._admit()
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(patience):
                 return await future
         except BaseException:
             # Granted in the same moment as the time ran out or the caller hung up: the slot must not be lost.

@@ -1,0 +1,163 @@
+"""OpenAI's chat API over HTTP, as both providers and engines speak it.
+
+aiohttp, because it costs a tenth of httpx per request and closes the upstream socket at once when cancelled.
+Foreign exceptions become BackendErrors here and nowhere else; what an upstream wrote in an error body goes no
+further than its `code` and `param`.
+"""
+
+import asyncio
+import re
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+import aiohttp
+import msgspec
+from msgspec import Struct
+
+from gateway.backends.retry_after import retry_after
+from gateway.backends.stream import EventStream
+from gateway.errors import BackendError, Broken, Reason, Refused, TimedOut, Unreachable
+from gateway.messages import Completion, JsonObject
+from gateway.wire.openai_upstream import decode_completion, decode_error
+
+_MAX_ANSWER_BYTES = 64 * 1024 * 1024
+_MAX_ERROR_BYTES = 64 * 1024
+_IDENTIFIER = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
+_TOO_LONG = re.compile(r"context.length|maximum context|max_model_len|too many tokens", re.IGNORECASE)
+_HEADERS = {
+    "content-type": "application/json",
+    # An answer that claims another encoding is refused: a compressed one could unpack to any size.
+    "accept-encoding": "identity",
+    "user-agent": "forebay",
+}.items()
+_encode = msgspec.json.Encoder().encode
+
+
+class Deadlines(Struct, frozen=True, kw_only=True):
+    """Seconds; see `timeouts` in the configuration."""
+
+    connect_s: float
+    first_token_s: float
+    idle_s: float
+    total_s: float
+
+
+class ChatClient:
+    """One backend's connections. `name` is what errors call it."""
+
+    def __init__(
+        self, name: str, deadlines: Deadlines, headers: Mapping[str, str], tls: ssl.SSLContext | None = None
+    ) -> None:
+        self._name = name
+        self._deadlines = deadlines
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=20, ssl=tls or True),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=deadlines.connect_s),
+            headers=dict(_HEADERS) | dict(headers),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+        )
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._session.close()
+
+    async def complete(self, url: str, body: JsonObject, deadline: float) -> Completion:
+        """POST `body` and read the whole answer."""
+        async with self._mapped("total"), asyncio.timeout_at(self._until(deadline)):
+            response = await self._post(url, body)
+            try:
+                raw = await _read(response, _MAX_ANSWER_BYTES)
+                response.release()
+            finally:
+                response.close()
+            return decode_completion(raw)
+
+    async def stream(self, url: str, body: JsonObject, deadline: float) -> EventStream:
+        """POST `body` and return the stream of its answer, once accepted."""
+        clock = asyncio.get_running_loop().time
+        until = self._until(deadline)
+        first = min(until, clock() + self._deadlines.first_token_s)
+        async with self._mapped("first_token"), asyncio.timeout_at(first):
+            response = await self._post(url, body)
+            if not response.content_type.startswith("text/event-stream"):
+                response.close()
+                raise Broken(f"{self._name} answered a stream request with {response.content_type}")
+        return EventStream(self._name, response, first, self._deadlines.idle_s, until)
+
+    def _until(self, deadline: float) -> float:
+        return min(deadline, asyncio.get_running_loop().time() + self._deadlines.total_s)
+
+    async def _post(self, url: str, body: JsonObject) -> aiohttp.ClientResponse:
+        response = await self._session.post(url, data=_encode(body), allow_redirects=False)
+        if response.status != 200:
+            try:
+                raise await self._refused(response)
+            finally:
+                response.close()
+        if response.headers.get("content-encoding", "identity") != "identity":
+            response.close()
+            raise Broken(f"{self._name} sent a compressed answer, which was not asked for")
+        return response
+
+    async def _refused(self, response: aiohttp.ClientResponse) -> Refused:
+        code, param, message = decode_error(await _read(response, _MAX_ERROR_BYTES, cut=True))
+        code, param = _identifier(code), _identifier(param)
+        return Refused(
+            f"{self._name} answered with status {response.status}" + (f", code {code}" if code else ""),
+            status=response.status,
+            reason=_reason(response.status, code, message),
+            retry_after=retry_after(response.headers),
+            upstream_code=code,
+            upstream_param=param,
+        )
+
+    @asynccontextmanager
+    async def _mapped(self, stage: str) -> AsyncIterator[None]:
+        """The one seam at which foreign errors become ours."""
+        try:
+            yield
+        except BackendError:
+            raise
+        except aiohttp.ConnectionTimeoutError as error:
+            raise TimedOut(f"{self._name}: no connection in time", stage="connect") from error
+        except TimeoutError as error:
+            raise TimedOut(f"{self._name}: no answer in time", stage=stage) from error
+        except aiohttp.ClientConnectorError as error:
+            raise Unreachable(f"{self._name}: cannot connect") from error
+        except aiohttp.ClientError as error:
+            raise Broken(f"{self._name}: the connection broke ({type(error).__name__})") from error
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
+            raise Broken(f"{self._name} sent an answer that is not one of this API") from error
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int, *, cut: bool = False) -> bytes:
+    """The body, up to `limit` bytes; what is longer is cut or refused."""
+    chunks: list[bytes] = []
+    size = 0
+    while chunk := await response.content.readany():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > limit:
+            if cut:
+                break
+            raise Broken(f"an answer is longer than {limit} bytes")
+    return b"".join(chunks)
+
+
+def _identifier(text: str | None) -> str | None:
+    """A short code as it stands; anything that could be prose, and so quote a prompt or a key, is left out."""
+    return text if text is not None and _IDENTIFIER.fullmatch(text) else None
+
+
+def _reason(status: int, code: str | None, message: str) -> Reason:
+    """Why the next backend is tried."""
+    if status == 429:
+        return Reason.RATE_LIMIT
+    if code == "context_length_exceeded" or (status in (400, 413) and _TOO_LONG.search(message)):
+        return Reason.CONTEXT_LENGTH
+    if code is not None and "content_filter" in code:
+        return Reason.CONTENT_FILTER
+    return Reason.UPSTREAM_TIMEOUT if status in (408, 504) else Reason.UPSTREAM_ERROR

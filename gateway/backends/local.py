@@ -1,0 +1,59 @@
+"""An engine of this box, or one attached to it: the same API, at an address that changes with each start."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from gateway.backends.chat import ChatClient
+from gateway.backends.profile import Profile
+from gateway.backends.requests import ignored_fields, upstream_body
+from gateway.errors import Reason, Rejected
+from gateway.messages import ChatRequest, Completion
+from gateway.ports import AnswerStream, Call
+from gateway.types import BackendSpec, EngineView
+from gateway.wire.openai_upstream import developer_as_system
+
+
+class LocalBackend:
+    """Calls whatever engine serves this backend's name at the moment. `view` says where that is."""
+
+    def __init__(
+        self, spec: BackendSpec, view: Callable[[], EngineView | None], profile: Profile, client: ChatClient
+    ) -> None:
+        self.spec = spec
+        self._view = view
+        self._profile = profile
+        self._client = client
+
+    @property
+    def served_by(self) -> str | None:
+        """The engine that answers at present."""
+        view = self._view()
+        return None if view is None else view.served_by
+
+    def ignores(self, request: ChatRequest) -> tuple[str, ...]:
+        """Fields of `request` that this model refuses and is not sent."""
+        return ignored_fields(request, self._profile)
+
+    async def complete(self, call: Call) -> Completion:
+        """The whole answer."""
+        return await self._client.complete(self._url(), self._body(call, stream=False), call.deadline)
+
+    async def stream(self, call: Call) -> AnswerStream:
+        """The answer in pieces."""
+        return await self._client.stream(self._url(), self._body(call, stream=True), call.deadline)
+
+    def _url(self) -> str:
+        view = self._view()
+        if view is None or view.url is None:
+            detail = "not seen yet" if view is None else view.detail
+            raise Rejected(f"{self.spec.name}: {detail}", reason=Reason.ENGINE_UNHEALTHY)
+        return view.url + "/v1/chat/completions"
+
+    def _body(self, call: Call, *, stream: bool) -> dict[str, object]:
+        # Templates of open models know system, user, assistant and tool; a developer turn would be an error.
+        messages = developer_as_system(call.request.messages)
+        if messages is not call.request.messages:
+            request = msgspec.structs.replace(call.request, messages=messages)
+            call = msgspec.structs.replace(call, request=request)
+        return upstream_body(call, self.spec.model, self._profile, stream=stream)

@@ -1,0 +1,34 @@
+"""A provider: any address that speaks OpenAI's API."""
+
+from gateway.backends.chat import ChatClient
+from gateway.backends.profile import Profile
+from gateway.backends.requests import ignored_fields, upstream_body
+from gateway.messages import ChatRequest, Completion
+from gateway.ports import AnswerStream, Call
+from gateway.types import BackendSpec
+
+
+class OpenAIBackend:
+    """Calls `base_url` with a model name and a key that only this object knows."""
+
+    served_by: str | None = None
+
+    def __init__(self, spec: BackendSpec, base_url: str, profile: Profile, client: ChatClient) -> None:
+        self.spec = spec
+        self._url = base_url.rstrip("/") + "/chat/completions"
+        self._profile = profile
+        self._client = client
+
+    def ignores(self, request: ChatRequest) -> tuple[str, ...]:
+        """Fields of `request` that this model refuses and is not sent."""
+        return ignored_fields(request, self._profile)
+
+    async def complete(self, call: Call) -> Completion:
+        """The whole answer."""
+        body = upstream_body(call, self.spec.model, self._profile, stream=False)
+        return await self._client.complete(self._url, body, call.deadline)
+
+    async def stream(self, call: Call) -> AnswerStream:
+        """The answer in pieces."""
+        body = upstream_body(call, self.spec.model, self._profile, stream=True)
+        return await self._client.stream(self._url, body, call.deadline)
