@@ -1,0 +1,18 @@
+"""Runs engines on this box and measures them. Knows nothing of the gateway.
+
+    gateway/app, gateway/cli
+        │ client.EngineHost              (in the gateway's process; light imports)
+        ▼ unix socket, protocol.py
+    host.py ── fleet.py                  (a process of its own; outlives a gateway restart)
+        ├── supervisor.py ── process.py  one engine process: effects, and the pure state machine
+        │      └── llama_cpp.py          how to launch that kind
+        └── attached.py                  servers that somebody else runs: watched, never killed
+                │ HTTP on loopback, probe.py
+                ▼
+    llama/                               our llama.cpp server, one process per engine
+
+    catalog.py, pull.py, sources/        what can be run, and where its files come from
+    hardware.py                          GPUs, memory, CPUs
+
+Import `local_models.client`, `.catalog`, `.pull`, `.hardware` and `.types`; the rest is internal.
+"""

@@ -1,0 +1,127 @@
+"""Kind `attached`: servers that somebody else runs. Watched, fenced when unwell, never started, stopped or killed."""
+
+import asyncio
+import time
+from dataclasses import dataclass, replace
+from typing import Final
+
+from msgspec import structs
+
+from local_models.probe import EngineProbe, Verdict
+from local_models.supervisor import Surroundings
+from local_models.types import EngineMetrics, EngineSnapshot, EngineSpec, EngineState, Replica
+
+_WATCH_S: Final = 1.0
+_FENCE_AFTER: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """One url and what its checks said."""
+
+    url: str
+    state: EngineState = EngineState.STARTING
+    detail: str = "not asked yet"
+    since: float = 0.0
+    failures: int = 0
+    metrics: EngineMetrics | None = None
+
+
+def judge(before: Watched, verdict: Verdict, metrics: EngineMetrics | None, at: float) -> Watched:
+    """What one more check, finished at Unix time `at`, makes of it. Pure.
+
+    One failure in a row is a hiccup as long as it served before; a server that never answered is fenced at once.
+    """
+    if verdict.ok:
+        after = replace(before, state=EngineState.UP, detail="", failures=0, metrics=metrics)
+    else:
+        failures = before.failures + 1
+        hiccup = before.state.serving and failures < _FENCE_AFTER
+        state = EngineState.DEGRADED if hiccup else EngineState.FENCED
+        after = replace(before, state=state, detail=verdict.why, failures=failures, metrics=None)
+    return after if after.state is before.state else replace(after, since=at)
+
+
+def combine(spec: EngineSpec, watched: tuple[Watched, ...], since: float) -> EngineSnapshot:
+    """One snapshot of all its urls. Pure. UP when all are, FENCED or STARTING when none serves."""
+    states = {one.state for one in watched}
+    serving = [one for one in watched if one.state.serving]
+    if serving:
+        state = EngineState.UP if states == {EngineState.UP} else EngineState.DEGRADED
+    else:
+        state = EngineState.STARTING if EngineState.STARTING in states else EngineState.FENCED
+    chosen = min(serving, key=_load, default=None)
+    return EngineSnapshot(
+        name=spec.name,
+        state=state,
+        url=chosen.url if chosen is not None else None,
+        detail="; ".join(f"{one.url}: {one.detail}" for one in watched if one.detail),
+        since=since,
+        restarts=0,
+        pid=None,
+        model=spec.model,
+        slots=spec.parallel,
+        metrics=chosen.metrics if chosen is not None else None,
+        replicas=tuple(
+            Replica(url=one.url, state=one.state, detail=one.detail, since=one.since, metrics=one.metrics)
+            for one in watched
+        ),
+    )
+
+
+def _load(one: Watched) -> tuple[bool, int]:
+    """The healthy before the hiccuping, then by requests at the server; unknown counts as none."""
+    metrics = one.metrics
+    at_work = (metrics.running or 0) + (metrics.waiting or 0) if metrics is not None else 0
+    return one.state is not EngineState.UP, at_work
+
+
+class AttachedEngine:
+    """Watches the urls of a spec from `run` until `stop`."""
+
+    def __init__(self, spec: EngineSpec, around: Surroundings) -> None:
+        self.spec = spec
+        self._around = around
+        self._watched = {url: Watched(url.rstrip("/"), since=time.time()) for url in spec.urls}
+        self._stopping = asyncio.Event()
+        self._snapshot = combine(spec, tuple(self._watched.values()), time.time())
+
+    def snapshot(self) -> EngineSnapshot:
+        """How it is at present."""
+        return self._snapshot
+
+    def start(self) -> None:
+        """Nothing to do: it is watched all the time."""
+
+    def stop(self) -> None:
+        """Stop watching; `run` returns."""
+        self._stopping.set()
+
+    async def run(self) -> None:
+        """Watch until `stop`."""
+        async with asyncio.TaskGroup() as tasks:
+            watchers = [tasks.create_task(self._watch(url)) for url in self._watched]
+            await self._stopping.wait()
+            for watcher in watchers:
+                watcher.cancel()
+        self._publish(
+            structs.replace(
+                self._snapshot, state=EngineState.STOPPED, url=None, detail="stopped", metrics=None, replicas=()
+            )
+        )
+
+    async def _watch(self, url: str) -> None:
+        probe = EngineProbe(url, self._around.http)
+        while True:
+            verdict = await probe.health()
+            metrics = await probe.metrics() if verdict.ok else None
+            self._watched[url] = judge(self._watched[url], verdict, metrics, time.time())
+            self._publish(combine(self.spec, tuple(self._watched.values()), self._snapshot.since))
+            await asyncio.sleep(_WATCH_S)
+
+    def _publish(self, latest: EngineSnapshot) -> None:
+        if latest.state is not self._snapshot.state:
+            latest = structs.replace(latest, since=time.time())
+        if latest != self._snapshot:
+            self._snapshot = latest
+            self._around.changed()

@@ -1,0 +1,111 @@
+"""How engine processes are begun: the port for kinds of engine, and one child process."""
+
+import asyncio
+import os
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from local_models.environment import inheritable
+from local_models.logs import EngineLog
+from local_models.process import Policy
+from local_models.proctable import signal_group
+from local_models.types import EngineSpec
+
+_READ: Final = 1 << 16
+_PIPE: Final = 1 << 18
+_BACKLOG: Final = 1024
+
+
+class Launcher(Protocol):
+    """A kind of engine that is run as a child process."""
+
+    @property
+    def policy(self) -> Policy:
+        """How patient to be with it."""
+        ...
+
+    def command(self, spec: EngineSpec, listener: int) -> tuple[str, ...]:
+        """Its command line; `listener` is the number of an inherited listening socket."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A running engine process, leader of its own session and process group."""
+
+    pid: int
+    url: str
+    _process: asyncio.subprocess.Process
+    _output: int
+    _log: EngineLog
+
+    async def exited(self) -> int:
+        """Wait for its end; the exit code, negative for a signal. All it printed is in the log then."""
+        code = await self._process.wait()
+        self._drain()
+        return code
+
+    def signal(self, number: signal.Signals) -> None:
+        """Signal the whole group."""
+        signal_group(self.pid, number)
+
+    def close(self) -> None:
+        """Stop listening to what it prints."""
+        asyncio.get_running_loop().remove_reader(self._output)
+        os.close(self._output)
+
+    def _drain(self) -> None:
+        # What a dead process wrote fits into its pipe; a grandchild that lives on may write for ever.
+        for _ in range(_PIPE // _READ):
+            if output := _read(self._output):
+                self._log.write(output)
+
+
+async def launch(command: Callable[[int], tuple[str, ...]], log: EngineLog) -> Child:
+    """Begin the process that `command` gives for the number of its listening socket. Raises OSError.
+
+    The port is a fresh one each time and bound before the child exists: nobody can take it in between, and
+    whoever still knows the port of the last launch is refused instead of waiting.
+    """
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(_BACKLOG)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        reader, writer = os.pipe()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command(listener.fileno()),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=writer,
+                stderr=writer,
+                pass_fds=(listener.fileno(),),
+                env=inheritable(os.environ),
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(reader)
+            raise
+        finally:
+            os.close(writer)
+    os.set_blocking(reader, False)
+    asyncio.get_running_loop().add_reader(reader, _pump, reader, log)
+    return Child(process.pid, url, process, reader, log)
+
+
+def _pump(descriptor: int, log: EngineLog) -> None:
+    if output := _read(descriptor):
+        log.write(output)
+    elif output is not None:
+        # All writers are gone; a reader at its end would be called for ever.
+        asyncio.get_running_loop().remove_reader(descriptor)
+
+
+def _read(descriptor: int) -> bytes | None:
+    """Some output; empty at the end, None when there is nothing at present."""
+    try:
+        return os.read(descriptor, _READ)
+    except BlockingIOError:
+        return None

@@ -1,0 +1,119 @@
+"""Asking an engine over HTTP how it is: the one contract that all engines speak."""
+
+import time
+from dataclasses import dataclass
+from typing import Final
+
+import httpx
+import msgspec
+from msgspec import Struct
+
+from local_models.logs import one_line
+from local_models.snapshot import parse_metrics
+from local_models.types import EngineMetrics
+
+_QUICK_S: Final = 2.0
+# One token on a cold CPU, or a GPU that compiles its kernels on the first request.
+_CANARY_S: Final = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a probe found; `why` is one line when it is not well."""
+
+    ok: bool
+    why: str = ""
+
+
+class _Trouble(Struct):
+    status: str = ""
+    error: str | None = None
+
+
+class _Model(Struct):
+    id: str
+
+
+class _Models(Struct):
+    data: tuple[_Model, ...]
+
+
+class _Usage(Struct):
+    completion_tokens: int
+
+
+class _Answer(Struct):
+    usage: _Usage
+
+
+class EngineProbe:
+    """Probes of one base URL."""
+
+    def __init__(self, url: str, http: httpx.AsyncClient) -> None:
+        self._url = url.rstrip("/")
+        self._http = http
+
+    async def health(self) -> Verdict:
+        """Well when /health says 200; a server without that path when it lists its models."""
+        try:
+            answer = await self._http.get(f"{self._url}/health", timeout=_QUICK_S)
+            if answer.status_code == httpx.codes.NOT_FOUND:
+                answer = await self._http.get(f"{self._url}/v1/models", timeout=_QUICK_S)
+        except httpx.HTTPError as error:
+            return Verdict(ok=False, why=_explain(error))
+        if answer.status_code == httpx.codes.OK:
+            return Verdict(ok=True)
+        return Verdict(ok=False, why=_trouble(answer))
+
+    async def canary(self) -> Verdict:
+        """Well when a model is listed and answers a chat with one token."""
+        try:
+            models = await self._http.get(f"{self._url}/v1/models", timeout=_QUICK_S)
+            if models.status_code != httpx.codes.OK:
+                return Verdict(ok=False, why=f"/v1/models: {_trouble(models)}")
+            listed = msgspec.json.decode(models.content, type=_Models).data
+            if not listed:
+                return Verdict(ok=False, why="/v1/models lists no model")
+            answer = await self._http.post(
+                f"{self._url}/v1/chat/completions",
+                content=_one_token(listed[0].id),
+                headers={"content-type": "application/json"},
+                timeout=_CANARY_S,
+            )
+            if answer.status_code != httpx.codes.OK:
+                return Verdict(ok=False, why=f"/v1/chat/completions: {_trouble(answer)}")
+            generated = msgspec.json.decode(answer.content, type=_Answer).usage.completion_tokens
+        except httpx.HTTPError as error:
+            return Verdict(ok=False, why=_explain(error))
+        except msgspec.DecodeError as error:
+            return Verdict(ok=False, why=f"not an OpenAI answer: {one_line(str(error))}")
+        return Verdict(ok=generated > 0, why="" if generated > 0 else "no token came")
+
+    async def metrics(self) -> EngineMetrics | None:
+        """One scrape; None when it failed."""
+        try:
+            answer = await self._http.get(f"{self._url}/metrics", timeout=_QUICK_S)
+        except httpx.HTTPError:
+            return None
+        return parse_metrics(answer.text, time.time()) if answer.status_code == httpx.codes.OK else None
+
+
+def _one_token(model: str) -> bytes:
+    message = {"role": "user", "content": "Hello"}
+    return msgspec.json.encode({"model": model, "messages": [message], "max_tokens": 1, "temperature": 0})
+
+
+def _trouble(answer: httpx.Response) -> str:
+    try:
+        said = msgspec.json.decode(answer.content, type=_Trouble)
+    except msgspec.DecodeError:
+        return f"HTTP {answer.status_code}"
+    return one_line(": ".join(filter(None, (said.status, said.error)))) or f"HTTP {answer.status_code}"
+
+
+def _explain(error: httpx.HTTPError) -> str:
+    if isinstance(error, httpx.TimeoutException):
+        return "no answer in time"
+    if isinstance(error, httpx.ConnectError):
+        return "nobody listens"
+    return one_line(f"{type(error).__name__} {error}")

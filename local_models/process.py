@@ -1,0 +1,310 @@
+"""One engine process as a state machine. Pure: (process, event, now) in, (process, effects) out.
+
+                Start              health ok           canary ok
+    STOPPED ───────────► STARTING ───────────► WARMING ──────────► UP ◄────► DEGRADED
+                           ▲   │                  │                ▲  health    │ fails
+                           │   │ too slow         │ too slow       │  fails,    │ thrice
+                  back-off │   ▼                  ▼                │  ok again  ▼
+                           RESTARTING ◄───────────────── hangs on ─┼───────── FENCED
+                               │                                   └─ ok, canary ok
+                               ▼ crashes too often, or a bad model file
+                           QUARANTINE ───► STARTING, later
+
+    Any exit while it is wanted is a crash, exit code 0 included: ► RESTARTING. StopAsked: ► STOPPED.
+
+There is one deadline per process instead of a set of timers: what it means follows from the state, so no
+timer of an earlier state can fire into a later one. Events of an earlier launch are told apart by their
+launch number. `now` is monotonic seconds.
+"""
+
+from dataclasses import dataclass, replace
+
+from local_models.process_events import (
+    CanaryFailed,
+    CanaryOk,
+    Effect,
+    Event,
+    Exited,
+    HealthFailed,
+    HealthOk,
+    Kill,
+    LaunchEvent,
+    ProbeEvent,
+    RunCanary,
+    Spawn,
+    Spawned,
+    SpawnFailed,
+    Start,
+    StopAsked,
+    Sweep,
+    Terminate,
+    Tick,
+    Unkillable,
+)
+from local_models.types import EngineState
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How patient to be with an engine. Durations in seconds."""
+
+    start_limit: float = 120.0
+    """From launch to UP."""
+    fence_after: int = 3
+    """Health checks failed in a row after which no more requests are given to it."""
+    hang_limit: float = 30.0
+    """How long it may stay fenced before it is ended and launched again."""
+    grace: float = 10.0
+    """Between SIGTERM and SIGKILL."""
+    backoff_first: float = 0.5
+    backoff_limit: float = 30.0
+    stable_after: float = 60.0
+    """Up for this long, the next crash starts from the first back-off again."""
+    crash_limit: int = 5
+    crash_window: float = 120.0
+    quarantine: float = 600.0
+    """After this it is tried again, unless the model file is bad."""
+    bad_model_exits: frozenset[int] = frozenset()
+    """Exit codes that say the model file cannot be served: trying again is pointless."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """All that decides what happens next."""
+
+    state: EngineState = EngineState.STOPPED
+    launch: int = 0
+    """Counts launches; events carry the number of the launch they are about."""
+    pid: int | None = None
+    deadline: float | None = None
+    """When a Tick is due."""
+    detail: str = ""
+    restarts: int = 0
+    health_failures: int = 0
+    canary_running: bool = False
+    killed: bool = False
+    """SIGKILL was sent."""
+    up_at: float | None = None
+    backoff: float = 0.0
+    crashes: tuple[float, ...] = ()
+
+
+Step = tuple[Process, tuple[Effect, ...]]
+
+
+def step(process: Process, event: Event, now: float, policy: Policy) -> Step:
+    """What becomes of the process, and what is to be done, in order."""
+    match event:
+        case Start():
+            return _start(process, now, policy)
+        case StopAsked():
+            return _stop(process, now, policy)
+        case Tick():
+            return _tick(process, now, policy)
+    if event.launch != process.launch:
+        return process, ()
+    match event:
+        case HealthOk() | HealthFailed() | CanaryOk() | CanaryFailed():
+            return _probed(process, event, now, policy)
+        case _:
+            return _lived_or_died(process, event, now, policy)
+
+
+def _lived_or_died(process: Process, event: LaunchEvent, now: float, policy: Policy) -> Step:
+    match event:
+        case Spawned(pid=pid) if process.state is EngineState.STOPPED:
+            return _end(replace(process, pid=pid), EngineState.STOPPED, "stopping", now, policy)
+        case Spawned(pid=pid):
+            return replace(process, pid=pid), ()
+        case SpawnFailed() if process.state is EngineState.STOPPED:
+            return process, ()
+        case SpawnFailed(why=why):
+            return _crash(process, f"could not be started: {why}", now, policy)
+        case Exited():
+            return _exit(process, event, now, policy)
+        case Unkillable(pids=pids):
+            return _give_up(process, f"processes {_listed(pids)} of it cannot be killed"), ()
+
+
+def _probed(process: Process, event: ProbeEvent, now: float, policy: Policy) -> Step:
+    match event:
+        case HealthOk():
+            return _healthy(process)
+        case HealthFailed(why=why):
+            return _unhealthy(process, why, now, policy)
+        case CanaryOk():
+            return _canary_ok(process, now)
+        case CanaryFailed(why=why):
+            return replace(process, canary_running=False, detail=f"canary failed: {why}"), ()
+
+
+def _start(process: Process, now: float, policy: Policy) -> Step:
+    if process.pid is not None or process.state not in (EngineState.STOPPED, EngineState.QUARANTINE):
+        return process, ()
+    return _launch(replace(process, crashes=(), backoff=policy.backoff_first), now, policy)
+
+
+def _launch(process: Process, now: float, policy: Policy) -> Step:
+    launch = process.launch + 1
+    launched = replace(
+        process,
+        state=EngineState.STARTING,
+        launch=launch,
+        deadline=now + policy.start_limit,
+        detail="starting",
+        health_failures=0,
+        canary_running=False,
+        killed=False,
+        up_at=None,
+    )
+    return launched, (Spawn(launch),)
+
+
+def _stop(process: Process, now: float, policy: Policy) -> Step:
+    if process.pid is None:
+        return replace(process, state=EngineState.STOPPED, deadline=None, detail="stopped"), ()
+    if process.state is EngineState.STOPPED:
+        return process, ()
+    return _end(process, EngineState.STOPPED, "stopping", now, policy)
+
+
+def _end(process: Process, state: EngineState, why: str, now: float, policy: Policy) -> Step:
+    ending = replace(process, state=state, detail=why, deadline=now + policy.grace)
+    return ending, (Terminate(),)
+
+
+def _tick(process: Process, now: float, policy: Policy) -> Step:
+    if process.deadline is None or now < process.deadline:
+        return process, ()
+    match process.state:
+        case EngineState.STARTING | EngineState.WARMING:
+            why = f"not up {policy.start_limit:.0f} s after its start: {process.detail}"
+            return _end(process, EngineState.RESTARTING, why, now, policy)
+        case EngineState.FENCED:
+            why = f"hung for {policy.hang_limit:.0f} s: {process.detail}"
+            return _end(process, EngineState.RESTARTING, why, now, policy)
+        case EngineState.QUARANTINE:
+            return _relaunch(replace(process, crashes=(), backoff=policy.backoff_first), now, policy)
+        case _ if process.pid is None:
+            return _relaunch(process, now, policy)
+        case _:
+            return _past_grace(process, now, policy)
+
+
+def _relaunch(process: Process, now: float, policy: Policy) -> Step:
+    return _launch(replace(process, restarts=process.restarts + 1), now, policy)
+
+
+def _past_grace(process: Process, now: float, policy: Policy) -> Step:
+    if not process.killed:
+        return replace(process, killed=True, deadline=now + policy.grace), (Kill(),)
+    why = f"process {process.pid} does not die of SIGKILL"
+    if process.state is EngineState.STOPPED:
+        return replace(process, detail=why, deadline=None), ()
+    return _give_up(process, why), ()
+
+
+def _give_up(process: Process, why: str) -> Process:
+    # Without a deadline: a second engine beside one that holds memory and will not die makes matters worse.
+    if process.state is EngineState.STOPPED:
+        return replace(process, detail=why, deadline=None)
+    return replace(process, state=EngineState.QUARANTINE, detail=why, deadline=None)
+
+
+def _exit(process: Process, event: Exited, now: float, policy: Policy) -> Step:
+    gone = replace(process, pid=None, canary_running=False)
+    sweep = Sweep(process.launch)
+    if process.state is EngineState.STOPPED:
+        return replace(gone, deadline=None, detail="stopped"), (sweep,)
+    if event.code in policy.bad_model_exits:
+        why = event.last_line or _how(event)
+        return replace(gone, state=EngineState.QUARANTINE, deadline=None, detail=why), (sweep,)
+    if process.state in (EngineState.RESTARTING, EngineState.QUARANTINE):
+        why = process.detail  # it was being ended for that; how it went is of no interest
+    else:
+        why = _how(event) + (f": {event.last_line}" if event.last_line else "")
+    crashed, effects = _crash(gone, why, now, policy)
+    return crashed, (sweep, *effects)
+
+
+def _how(event: Exited) -> str:
+    return f"killed by signal {-event.code}" if event.code < 0 else f"exited with code {event.code}"
+
+
+def _crash(process: Process, why: str, now: float, policy: Policy) -> Step:
+    crashes = (*(at for at in process.crashes if now - at < policy.crash_window), now)
+    if len(crashes) >= policy.crash_limit:
+        detail = f"{len(crashes)} crashes in {policy.crash_window:.0f} s, tried again later; the last: {why}"
+        given_up = replace(
+            process,
+            state=EngineState.QUARANTINE,
+            deadline=now + policy.quarantine,
+            detail=detail,
+            crashes=crashes,
+            up_at=None,
+        )
+        return given_up, ()
+    stable = process.up_at is not None and now - process.up_at >= policy.stable_after
+    wait = policy.backoff_first if stable else process.backoff
+    crashed = replace(
+        process,
+        state=EngineState.RESTARTING,
+        deadline=now + wait,
+        detail=why,
+        crashes=crashes,
+        backoff=min(wait * 2, policy.backoff_limit),
+        up_at=None,
+    )
+    return crashed, ()
+
+
+def _healthy(process: Process) -> Step:
+    match process.state:
+        case EngineState.STARTING:
+            warming = replace(process, state=EngineState.WARMING, detail="waiting for the first token")
+            return _with_canary(warming)
+        case EngineState.WARMING | EngineState.FENCED:
+            return _with_canary(process)
+        case EngineState.UP | EngineState.DEGRADED:
+            return replace(process, state=EngineState.UP, health_failures=0, detail=""), ()
+        case _:
+            return process, ()
+
+
+def _with_canary(process: Process) -> Step:
+    if process.canary_running:
+        return process, ()
+    return replace(process, canary_running=True), (RunCanary(process.launch),)
+
+
+def _unhealthy(process: Process, why: str, now: float, policy: Policy) -> Step:
+    match process.state:
+        case EngineState.STARTING | EngineState.WARMING | EngineState.FENCED:
+            return replace(process, detail=why), ()
+        case EngineState.UP | EngineState.DEGRADED:
+            failures = process.health_failures + 1
+            sick = replace(process, state=EngineState.DEGRADED, health_failures=failures, detail=why)
+            if failures < policy.fence_after:
+                return sick, ()
+            return replace(sick, state=EngineState.FENCED, deadline=now + policy.hang_limit), ()
+        case _:
+            return process, ()
+
+
+def _canary_ok(process: Process, now: float) -> Step:
+    if process.state not in (EngineState.WARMING, EngineState.FENCED):
+        return process, ()
+    up = replace(
+        process,
+        state=EngineState.UP,
+        deadline=None,
+        detail="",
+        health_failures=0,
+        canary_running=False,
+        up_at=now if process.up_at is None else process.up_at,
+    )
+    return up, ()
+
+
+def _listed(pids: tuple[int, ...]) -> str:
+    return ", ".join(str(pid) for pid in pids)

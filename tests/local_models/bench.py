@@ -1,0 +1,98 @@
+"""What the tests of engine processes share: the fake engine's launcher, and a bench that runs one supervisor."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+
+from local_models.process import Policy
+from local_models.roster import Roster
+from local_models.supervisor import EngineSupervisor, Surroundings
+from local_models.types import EngineSnapshot, EngineSpec, EngineState
+
+FAKE_ENGINE = Path(__file__).with_name("fake_engine.py")
+PATIENCE_S = 30.0
+
+QUICK = Policy(
+    start_limit=20.0,
+    fence_after=2,
+    hang_limit=1.0,
+    grace=1.0,
+    backoff_first=0.05,
+    backoff_limit=0.4,
+    crash_limit=4,
+    quarantine=600.0,
+    bad_model_exits=frozenset((3, 4)),
+)
+
+
+class FakeLauncher:
+    """Launches `fake_engine.py` where the real one would be launched."""
+
+    def __init__(self, policy: Policy = QUICK, program: tuple[str, ...] = (sys.executable, str(FAKE_ENGINE))) -> None:
+        self.policy = policy
+        self._program = program
+
+    def command(self, spec: EngineSpec, listener: int) -> tuple[str, ...]:
+        """See `launch.Launcher`."""
+        return (*self._program, "--fd", str(listener), "--name", spec.model, *spec.args)
+
+
+def fake_spec(*args: str, name: str = "fake") -> EngineSpec:
+    """A fake engine with these arguments."""
+    return EngineSpec(name=name, kind="llama_cpp", model="fake-model", path="/nowhere.gguf", args=args)
+
+
+class Bench:
+    """One supervisor at work, and everything it has been seen to be."""
+
+    def __init__(self, supervisor: EngineSupervisor, changed: asyncio.Event) -> None:
+        self.supervisor = supervisor
+        self.running = asyncio.create_task(supervisor.run())
+        self.seen: list[EngineSnapshot] = []
+        self._changed = changed
+
+    async def until(self, wanted: Callable[[EngineSnapshot], bool]) -> EngineSnapshot:
+        """The first snapshot from now on that is as wanted. Raises TimeoutError."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not wanted(latest := self.look()):
+                self._changed.clear()
+                await self._changed.wait()
+            return latest
+
+    async def until_state(self, state: EngineState) -> EngineSnapshot:
+        """The first snapshot from now on in this state."""
+        return await self.until(lambda snapshot: snapshot.state is state)
+
+    def look(self) -> EngineSnapshot:
+        """The present snapshot."""
+        latest = self.supervisor.snapshot()
+        self.seen.append(latest)
+        return latest
+
+    def states(self) -> list[EngineState]:
+        """The states seen, in order, each once per stay."""
+        found: list[EngineState] = []
+        for snapshot in self.seen:
+            if not found or found[-1] is not snapshot.state:
+                found.append(snapshot.state)
+        return found
+
+
+@asynccontextmanager
+async def bench(folder: Path, spec: EngineSpec, launcher: FakeLauncher | None = None) -> AsyncIterator[Bench]:
+    """Run a supervisor for `spec`; at the end it is stopped and must be gone."""
+    changed = asyncio.Event()
+    async with httpx.AsyncClient(trust_env=False) as http:
+        around = Surroundings(http, folder, Roster(folder / "engines.json"), changed.set)
+        at_work = Bench(EngineSupervisor(spec, launcher or FakeLauncher(), around), changed)
+        await asyncio.sleep(0)  # it takes its first step: from here on it is wanted
+        try:
+            yield at_work
+        finally:
+            at_work.supervisor.stop()
+            async with asyncio.timeout(PATIENCE_S):
+                await asyncio.wait((at_work.running,))
