@@ -1,7 +1,8 @@
 """The configuration file, key by key.
 
 Unknown keys are refused. Secrets stand only as `${NAME}`. Money is in US dollars per million tokens here and
-becomes integer nano-dollars when the parts are built. Rules that need two sections at once are in `rules.py`.
+becomes integer nano-dollars when the parts are built. Rules that need two keys at once are in `rules/`. What the
+patterns below ask for is said in plain words in `expected.py`.
 """
 
 from decimal import Decimal
@@ -11,9 +12,15 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from gateway.types import Capability, Tier
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-Listen = Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$")]
-HttpUrl = Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")]
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+LISTEN_PATTERN = r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$"
+URL_PATTERN = r"^https?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?(/[^\s?#@]*)?$"
+HASH_PATTERN = r"^sha256:[0-9a-f]{64}$"
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+Listen = Annotated[str, Field(pattern=LISTEN_PATTERN)]
+HttpUrl = Annotated[str, Field(pattern=URL_PATTERN)]
+ModelName = Annotated[str, Field(min_length=1, max_length=1000)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Milliseconds = Annotated[int, Field(ge=0, le=3_600_000)]
 Count = Annotated[int, Field(ge=1, le=100_000)]
@@ -55,7 +62,7 @@ class Engine(Section):
 
     kind: Literal["llama_cpp", "attached"]
     """llama_cpp: started and watched here, on the CPU. attached: already running at `urls`."""
-    model: str | None = None
+    model: ModelName | None = None
     """llama_cpp: a catalog name or the path of a GGUF file. attached: the name those servers expect."""
     urls: tuple[HttpUrl, ...] = ()
     """attached: base addresses of the servers, without /v1."""
@@ -85,7 +92,11 @@ class Price(Section):
 
 
 class Params(Section):
-    """How a backend wants its body fields: some models refuse `max_tokens`, a temperature, or logprobs."""
+    """How a backend wants its body fields: some models refuse `max_tokens`, a temperature, or logprobs.
+
+    `drop` comes first, then `defaults`, then `rename`: a field that is dropped and has a default is always sent with
+    that value.
+    """
 
     rename: dict[str, str] = {}
     """Field names to change, for example `max_tokens: max_completion_tokens`."""
@@ -117,7 +128,7 @@ class Backend(Section):
     """openai: any address that speaks OpenAI's API."""
     base_url: HttpUrl | None = None
     """With the version, as the OpenAI client takes it: …/v1"""
-    model: str | None = None
+    model: ModelName | None = None
     """The model name that provider knows."""
     api_key: SecretStr | None = None
     """As ${NAME}, the name of an environment variable."""
@@ -238,7 +249,7 @@ class Key(Section):
 
     name: Name
     """What logs and the ledger call it."""
-    hash: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+    hash: Annotated[str, Field(pattern=HASH_PATTERN)]
     """sha256: and the hex digest, from `printf %s "$KEY" | sha256sum`."""
 
 

@@ -1,0 +1,153 @@
+"""Backends: what a provider needs, what an engine's backend may not have, and how fields are renamed."""
+
+from collections.abc import Iterator
+from itertools import groupby
+
+from gateway.config.addresses import HIGHEST_PORT, loopback, url_host, url_port
+from gateway.config.findings import Finding, Path, found
+from gateway.config.schema import Backend, Config, Params
+from gateway.config.suggest import nearest
+
+_PROVIDERS_OWN = ("base_url", "model", "api_key", "region")
+
+
+def engine_or_provider(config: Config) -> Iterator[Finding]:
+    """A backend is one thing to call."""
+    for path, backend in _all(config):
+        if backend.engine is not None and backend.provider is not None:
+            yield found(path, "has both engine and provider; keep one", depends=((*path, "engine"),))
+        if backend.engine is None and backend.provider is None:
+            yield found(path, "expected engine: (one of this box) or provider: (such as openai)")
+
+
+def engine_exists(config: Config) -> Iterator[Finding]:
+    """An engine is named as it is under `engines`."""
+    for path, backend in _all(config):
+        if backend.engine is not None and backend.engine not in config.engines:
+            near = nearest(backend.engine, config.engines)
+            here = (*path, "engine")
+            yield found(
+                here, "no engine is called {}", backend.engine, suggestion=near, depends=(("engines", backend.engine),)
+            )
+
+
+def engine_says_the_rest(config: Config) -> Iterator[Finding]:
+    """Address, model and region of an engine's backend are the engine's; a second answer would be ignored."""
+    for path, backend in _all(config):
+        if backend.engine is not None and backend.provider is None:
+            for key in _PROVIDERS_OWN:
+                if key in backend.model_fields_set:
+                    yield found((*path, key), "only for a provider; this backend is served by an engine")
+
+
+def provider_has_an_address(config: Config) -> Iterator[Finding]:
+    """Nobody guesses where data is sent to."""
+    for path, _ in _providers(config, "base_url"):
+        message = "missing key; write the provider's address with its version, such as https://api.openai.com/v1"
+        yield found((*path, "base_url"), message, depends=((*path, "provider"),))
+
+
+def provider_has_a_model(config: Config) -> Iterator[Finding]:
+    """A provider serves many."""
+    for path, _ in _providers(config, "model"):
+        yield found(
+            (*path, "model"), "missing key; write the provider's name of the model", depends=((*path, "provider"),)
+        )
+
+
+def provider_has_a_price(config: Config) -> Iterator[Finding]:
+    """A price that is not known would be counted as none, and no budget would hold."""
+    for path, _ in _providers(config, "price"):
+        message = "missing key; write US dollars per million tokens, or {input: 0, output: 0} if it is free"
+        yield found((*path, "price"), message, depends=((*path, "provider"),))
+
+
+def provider_has_a_region(config: Config) -> Iterator[Finding]:
+    """An unknown region is refused to all data that may not go anywhere."""
+    if config.policy.default_regions == "any":
+        return
+    for path, _ in _providers(config, "region"):
+        message = "missing key; say where the provider processes the data (only default_regions: any does without)"
+        depends = ((*path, "provider"), ("policy", "default_regions"))
+        yield found((*path, "region"), message, depends=depends)
+
+
+def https_off_the_box(config: Config) -> Iterator[Finding]:
+    """Prompts and keys do not cross a network in the clear."""
+    for path, backend in _all(config):
+        url = backend.base_url or ""
+        if url.startswith("http://") and not loopback(url_host(url)):
+            secure = url.replace("http://", "https://", 1)
+            yield found((*path, "base_url"), "expected https://, found {}", url, suggestion=secure)
+
+
+def ports_exist(config: Config) -> Iterator[Finding]:
+    """A port above the highest would fail at the first call only."""
+    for path, backend in _all(config):
+        port = None if backend.base_url is None else url_port(backend.base_url)
+        if port is not None and not 1 <= port <= HIGHEST_PORT:
+            yield found((*path, "base_url"), "expected a port from 1 to 65535, found {}", str(backend.base_url))
+
+
+def output_fits_the_context(config: Config) -> Iterator[Finding]:
+    """The context holds prompt and answer."""
+    for path, backend in _all(config):
+        if backend.context is not None and backend.max_output is not None and backend.max_output > backend.context:
+            message = f"expected at most the context, {backend.context} tokens"
+            yield found((*path, "max_output"), message, depends=((*path, "context"),))
+
+
+def renames_do_not_collide(config: Config) -> Iterator[Finding]:
+    """Two fields that become one would overwrite each other, in an order nobody chose."""
+    for path, backend in _all(config):
+        here = (*path, "params", "rename")
+        by_target = sorted((new, old) for old, new in backend.params.rename.items())
+        for new, pairs in groupby(by_target, key=lambda pair: pair[0]):
+            olds = [old for _, old in pairs]
+            for old in olds[1:]:
+                yield found((*here, old), "becomes {}, and so does {}", new, olds[0], depends=((*here, olds[0]),))
+        for old, new in backend.params.rename.items():
+            if new in backend.params.rename and new != old:
+                yield found((*here, old), "becomes {}, which is itself renamed", new, depends=((*here, new),))
+
+
+def params_have_an_effect(config: Config) -> Iterator[Finding]:
+    """Fields are dropped first, then given their defaults, then renamed; what that leaves without effect is a mistake."""
+    for path, backend in _all(config):
+        yield from _idle_params((*path, "params"), backend.params)
+
+
+def _idle_params(path: Path, params: Params) -> Iterator[Finding]:
+    for old, new in params.rename.items():
+        if old in params.drop and old not in params.defaults:
+            yield found((*path, "rename", old), "is dropped before; keep one", depends=((*path, "drop"),))
+        if new in params.defaults:
+            message = "is what {} is renamed to; give the default under that name"
+            yield found((*path, "defaults", new), message, old, depends=((*path, "rename"),))
+
+
+def _all(config: Config) -> Iterator[tuple[Path, Backend]]:
+    return ((("backends", name), backend) for name, backend in config.backends.items())
+
+
+def _providers(config: Config, lacking: str) -> Iterator[tuple[Path, Backend]]:
+    """The providers that do not have the key `lacking`."""
+    for path, backend in _all(config):
+        if backend.provider is not None and backend.engine is None and getattr(backend, lacking) is None:
+            yield path, backend
+
+
+RULES = (
+    engine_or_provider,
+    engine_exists,
+    engine_says_the_rest,
+    provider_has_an_address,
+    provider_has_a_model,
+    provider_has_a_price,
+    provider_has_a_region,
+    https_off_the_box,
+    ports_exist,
+    output_fits_the_context,
+    renames_do_not_collide,
+    params_have_an_effect,
+)

@@ -1,0 +1,94 @@
+"""Engines: what each kind needs, and what would have no effect on it."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from gateway.config.addresses import HIGHEST_PORT, loopback, url_host, url_port
+from gateway.config.findings import Finding, Path, found
+from gateway.config.schema import Config, Engine
+from gateway.config.sites import engine_on_box
+
+_ONLY_ATTACHED = "only for kind: attached; a llama_cpp engine runs here, in the server's region"
+_ONLY_LLAMA = "only for kind: llama_cpp; an attached server has its own settings"
+
+
+def llama_cpp_needs_a_model(config: Config) -> Iterator[Finding]:
+    """There is nothing to start without one."""
+    for path, engine in _of_kind(config, "llama_cpp"):
+        if engine.model is None:
+            message = "missing key; name a model of the catalog, or the path of a GGUF file"
+            yield found((*path, "model"), message, depends=((*path, "kind"),))
+
+
+def attached_needs_urls(config: Config) -> Iterator[Finding]:
+    """There is nothing to call without one."""
+    for path, engine in _of_kind(config, "attached"):
+        if not engine.urls:
+            message = "missing key; list the address of each server, such as http://127.0.0.1:8000"
+            yield found((*path, "urls"), message, depends=((*path, "kind"),))
+
+
+def keys_have_an_effect(config: Config) -> Iterator[Finding]:
+    """A key of the other kind would be obeyed by nobody, and its writer would think it were."""
+    for path, engine in _of_kind(config, "llama_cpp"):
+        for key in sorted({"urls", "on_box", "region"} & engine.model_fields_set):
+            yield found((*path, key), _ONLY_ATTACHED, depends=((*path, "kind"),))
+    for path, engine in _of_kind(config, "attached"):
+        if "threads" in engine.model_fields_set:
+            yield found((*path, "threads"), _ONLY_LLAMA, depends=((*path, "kind"),))
+
+
+def urls_end_before_the_version(config: Config) -> Iterator[Finding]:
+    """Not only `/v1` is added to them: `/health` and `/metrics` stand beside it."""
+    for path, engine in _of_kind(config, "attached"):
+        for index, url in enumerate(engine.urls):
+            base = url.rstrip("/")
+            if base.endswith("/v1"):
+                message = "expected the address without /v1, found {}"
+                yield found((*path, "urls", index), message, url, suggestion=base.removesuffix("/v1"))
+
+
+def ports_exist(config: Config) -> Iterator[Finding]:
+    """A port above the highest would fail at the first call only."""
+    for path, engine in _of_kind(config, "attached"):
+        for index, url in enumerate(engine.urls):
+            port = url_port(url)
+            if port is not None and not 1 <= port <= HIGHEST_PORT:
+                yield found((*path, "urls", index), "expected a port from 1 to 65535, found {}", url)
+
+
+def elsewhere_needs_a_region(config: Config) -> Iterator[Finding]:
+    """What is not on this box stands somewhere, and nobody but its operator knows where."""
+    for path, engine in _of_kind(config, "attached"):
+        if engine.urls and not engine_on_box(engine) and engine.region is None:
+            message = "missing key; say in which region it stands, for it is not on this box"
+            if engine.on_box is None:
+                message += " ({}), or write on_box: true if it is"
+            away = (url for url in engine.urls if not loopback(url_host(url)))
+            values = () if engine.on_box is not None else (next(away, ""),)
+            depends = tuple((*path, key) for key in ("kind", "urls", "on_box"))
+            yield found((*path, "region"), message, *values, depends=depends)
+
+
+def one_box_one_region(config: Config) -> Iterator[Finding]:
+    """An engine on this box cannot stand in another region than the box."""
+    for path, engine in _of_kind(config, "attached"):
+        if engine_on_box(engine) and engine.region not in (None, config.server.region):
+            message = "it is on this box, whose region is {}; remove the line, or write on_box: false"
+            depends = (("server", "region"), *((*path, key) for key in ("kind", "urls", "on_box")))
+            yield found((*path, "region"), message, config.server.region, depends=depends)
+
+
+def _of_kind(config: Config, kind: Literal["llama_cpp", "attached"]) -> Iterator[tuple[Path, Engine]]:
+    return ((("engines", name), engine) for name, engine in config.engines.items() if engine.kind == kind)
+
+
+RULES = (
+    llama_cpp_needs_a_model,
+    attached_needs_urls,
+    keys_have_an_effect,
+    urls_end_before_the_version,
+    ports_exist,
+    elsewhere_needs_a_region,
+    one_box_one_region,
+)
