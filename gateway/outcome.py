@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from gateway.errors import Code, Reason
 from gateway.messages import Usage
-from gateway.types import Complexity, Tier
+from gateway.types import Classification, Tier
 
 
 class AttemptStatus(StrEnum):
@@ -44,6 +44,15 @@ class AttemptRecord(Struct, frozen=True, kw_only=True):
     detail: str | None = None
 
 
+class PassedOver(Struct, frozen=True):
+    """A candidate that never started: the gate was full, its engine unwell, or its breaker open."""
+
+    backend: str
+    tier: Tier
+    reason: Reason
+    detail: str
+
+
 class OutcomeStatus(StrEnum):
     """How a request ended, as the client saw it."""
 
@@ -54,10 +63,11 @@ class OutcomeStatus(StrEnum):
 
 
 class Outcome(Struct, frozen=True, kw_only=True):
-    """The one record of a request. `tier`, `backend` and `reason` are those of the answer; None without one.
+    """The one record of a request. `answer` is the attempt whose answer went out, None if none did.
 
-    `decision_s` is policy, classification and routing together. `escalated`: a stronger tier was asked
-    because an answer was not good enough, whether or not that succeeded.
+    `cost_nano` is all attempts together. `decision_s` is policy, classification and routing. `ttft_s` is from
+    the request's arrival to the first byte of the answer. `escalated`: a stronger tier was asked because an answer
+    was not good enough; `gave_up` says why it was not, where it should have been.
     """
 
     request_id: str
@@ -65,26 +75,22 @@ class Outcome(Struct, frozen=True, kw_only=True):
     tenant: str
     key: str
     sla_class: str
-    task: str | None = None
-    complexity: Complexity | None = None
-    score: float | None = None
-    region: str | None = None
-    session: str | None = None
-    stream: bool = False
+    region: str | None
+    session: str | None
+    stream: bool
     requested_model: str
-    response_model: str | None = None
-    tier: Tier | None = None
-    backend: str | None = None
-    reason: Reason | None = None
+    classification: Classification | None
     status: OutcomeStatus
-    code: Code | None = None
-    http_status: int = 200
-    attempts: tuple[AttemptRecord, ...] = ()
-    usage: Usage = Usage()
-    cost_nano: int = 0
-    confidence: float | None = None
-    escalated: bool = False
+    code: Code | None
+    http_status: int
+    answer: AttemptRecord | None
+    attempts: tuple[AttemptRecord, ...]
+    passed_over: tuple[PassedOver, ...]
+    cost_nano: int
+    escalated: bool
+    gave_up: str | None
     latency_s: float
-    ttft_s: float | None = None
-    decision_s: float | None = None
+    ttft_s: float | None
+    decision_s: float | None
     policy: str
+    ignored: tuple[str, ...]

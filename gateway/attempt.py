@@ -1,0 +1,249 @@
+"""One candidate: check the constraints once more, pass the breaker and the gate, call, and settle what it cost."""
+
+import asyncio
+from collections.abc import Mapping
+
+from gateway.backends.breaker import Breaker
+from gateway.errors import BackendError, Reason, Refused, Rejected
+from gateway.gate import Gate
+from gateway.gate.permits import Permit
+from gateway.messages import Completion, Delta, Usage, UsageQuality
+from gateway.outcome import AttemptStatus
+from gateway.ports import AnswerStream, Backend, Call
+from gateway.prices import usage_cost
+from gateway.run import Attempt, Run
+from gateway.transcript import Transcript
+from gateway.types import BackendSpec, Candidate, Capability, Tier
+
+# What the gateway asks for to score an answer: the greedy token beside the chosen one.
+_EVIDENCE_TOP_LOGPROBS = 1
+_RETRY_WAIT_S = 2.0
+_UNTOLD_WAIT_S = 1.0
+
+
+class Attempts:
+    """Makes candidates answer. Holds one breaker per backend."""
+
+    def __init__(self, backends: Mapping[str, Backend], gate: Gate, max_attempts: int) -> None:
+        self._backends = dict(backends)
+        self._gate = gate
+        self._max_attempts = max_attempts
+        self.breakers = {name: Breaker() for name in backends}
+
+    async def complete(
+        self, run: Run, candidate: Candidate, reason: Reason, *, alone: bool
+    ) -> tuple[Attempt, Completion]:
+        """The whole answer of `candidate`. `alone`: nobody else may answer. Raises AttemptError."""
+        backend = self._backends[candidate.backend]
+        permit = await self._enter(run, candidate, backend, alone=alone)
+        try:
+            while True:
+                attempt = self._begin(run, candidate, reason, backend)
+                settled = _Settlement(attempt, self.breakers[candidate.backend], backend.spec, run)
+                try:
+                    completion = await backend.complete(_call(run, candidate, backend.spec))
+                except BackendError as error:
+                    settled.failed(error, pieces=0)
+                    if not await self._may_retry(run, error, alone=alone):
+                        raise
+                except asyncio.CancelledError:
+                    settled.cancelled(pieces=run.decided.classification.expected_output)
+                    raise
+                else:
+                    settled.answered(completion.model, completion.usage, completion.choices[0].finish_reason)
+                    return attempt, completion
+        finally:
+            permit.release()
+
+    async def open(self, run: Run, candidate: Candidate, reason: Reason, *, alone: bool) -> "OpenAnswer":
+        """The answer of `candidate` in pieces, once its first ones are there. Raises AttemptError."""
+        backend = self._backends[candidate.backend]
+        permit = await self._enter(run, candidate, backend, alone=alone)
+        try:
+            while True:
+                attempt = self._begin(run, candidate, reason, backend)
+                settled = _Settlement(attempt, self.breakers[candidate.backend], backend.spec, run)
+                try:
+                    stream = await backend.stream(_call(run, candidate, backend.spec))
+                except BackendError as error:
+                    settled.failed(error, pieces=0)
+                    if not await self._may_retry(run, error, alone=alone):
+                        raise
+                except asyncio.CancelledError:
+                    settled.cancelled(pieces=0)
+                    raise
+                else:
+                    return OpenAnswer(attempt, stream, permit, settled)
+        except BaseException:
+            permit.release()
+            raise
+
+    async def _enter(self, run: Run, candidate: Candidate, backend: Backend, *, alone: bool) -> Permit:
+        forbidden = run.decided.constraints.forbids(backend.spec, candidate.tier)
+        if forbidden is not None:
+            raise Rejected(f"{candidate.backend} is not allowed for this request", reason=forbidden)
+        wait = self.breakers[candidate.backend].open_for(asyncio.get_running_loop().time())
+        if wait > 0:
+            raise Rejected(
+                f"{candidate.backend} failed lately and is left alone for {wait:.0f} s",
+                reason=Reason.UPSTREAM_ERROR,
+                retry_after=wait,
+            )
+        if backend.spec.engine is None:
+            return Permit(lambda: None)
+        constraints = run.decided.constraints
+        return await self._gate.enter(backend.spec.engine, constraints.sla, alone=alone, deadline=constraints.deadline)
+
+    def _begin(self, run: Run, candidate: Candidate, reason: Reason, backend: Backend) -> Attempt:
+        attempt = Attempt(len(run.attempts) + 1, candidate, reason, backend.served_by)
+        run.attempts.append(attempt)
+        self.breakers[candidate.backend].enter()
+        return attempt
+
+    async def _may_retry(self, run: Run, error: BackendError, *, alone: bool) -> bool:
+        """Whether the same backend is asked once more: only where nothing was billed, and nobody else would do."""
+        tried_before = len(run.attempts) > 1 and run.attempts[-1].candidate is run.attempts[-2].candidate
+        if not error.retryable or tried_before or len(run.attempts) >= self._max_attempts:
+            return False
+        if not isinstance(error, Refused):
+            return True
+        wait = _UNTOLD_WAIT_S if error.retry_after is None else error.retry_after
+        if not alone or wait > _RETRY_WAIT_S:
+            return False
+        await asyncio.sleep(wait)
+        return True
+
+
+class _Settlement:
+    """What a call cost and what it says of its backend, written down exactly once."""
+
+    def __init__(self, attempt: Attempt, breaker: Breaker, spec: BackendSpec, run: Run) -> None:
+        self._attempt = attempt
+        self._breaker = breaker
+        self._spec = spec
+        self._prompt = run.decided.classification.prompt.tokens
+
+    def answered(self, model: str, usage: Usage, finish_reason: str) -> None:
+        """A complete answer."""
+        self._breaker.succeeded()
+        self._attempt.model = model or self._spec.model
+        self._attempt.finish_reason = finish_reason
+        self._charge(usage, pieces=0)
+        self._attempt.ended()
+
+    def failed(self, error: BackendError, pieces: int) -> None:
+        """No answer, or half of one, `pieces` tokens long."""
+        now = asyncio.get_running_loop().time()
+        if error.reason is Reason.RATE_LIMIT:
+            self._breaker.told_to_wait(now, _UNTOLD_WAIT_S if error.retry_after is None else error.retry_after)
+        elif isinstance(error, Refused) and error.callers_fault:
+            self._breaker.gave_no_evidence()
+        else:
+            self._breaker.failed(now)
+        self._charge(Usage() if error.billed else Usage(quality=UsageQuality.EXACT), pieces)
+        self._attempt.ended(AttemptStatus.FAILED, error)
+
+    def cancelled(self, pieces: int) -> None:
+        """Nobody waits for it any more; `pieces` tokens had come, or were to be expected."""
+        self._breaker.gave_no_evidence()
+        self._charge(Usage(), pieces)
+        self._attempt.ended(AttemptStatus.CANCELLED)
+
+    def cut(self, model: str, usage: Usage, pieces: int) -> None:
+        """A good answer that was not needed to its end."""
+        self._breaker.succeeded()
+        self._attempt.model = model or self._spec.model
+        self._charge(usage, pieces)
+        self._attempt.ended(AttemptStatus.SUPERSEDED)
+
+    def _charge(self, usage: Usage, pieces: int) -> None:
+        """Unknown usage is charged as if the whole prompt and every piece had been billed: never below the invoice."""
+        if usage.quality is UsageQuality.UNKNOWN:
+            usage = Usage(prompt=self._prompt, completion=pieces, quality=UsageQuality.ESTIMATED)
+        self._attempt.usage = usage
+        self._attempt.cost_nano = usage_cost(self._spec.price, usage)
+
+
+class OpenAnswer:
+    """An answer that arrives in pieces, together with everything that must be given back when it ends."""
+
+    def __init__(self, attempt: Attempt, stream: AnswerStream, permit: Permit, settlement: _Settlement) -> None:
+        self.attempt = attempt
+        self.transcript = Transcript()
+        self.ended = False
+        self._stream = stream
+        self._permit = permit
+        self._settlement = settlement
+
+    @property
+    def model(self) -> str:
+        """What answers, as the backend says."""
+        return self._stream.model
+
+    async def batch(self) -> list[Delta]:
+        """The pieces since the last call; empty at a proper end. Raises BackendError, after which it is closed."""
+        try:
+            deltas = await self._stream.batch()
+        except BackendError as error:
+            self._settlement.failed(error, self.transcript.tokens)
+            self._release()
+            raise
+        if not deltas:
+            finish = next(
+                (delta.finish_reason for delta in reversed(self.transcript.deltas) if delta.finish_reason), ""
+            )
+            self._settlement.answered(self._stream.model, self._stream.usage, finish)
+            self._release()
+            return deltas
+        if self.attempt.ttft_s is None:
+            self.attempt.ttft_s = self.attempt.elapsed()
+        self.transcript.extend(deltas)
+        return deltas
+
+    def completion(self) -> Completion:
+        """What has come so far."""
+        return self.transcript.completion(self._stream.model, self._stream.usage)
+
+    def discard(self) -> None:
+        """Another answer goes out instead."""
+        if not self.ended:
+            self._settlement.cut(self._stream.model, self._stream.usage, self.transcript.tokens)
+            self._release()
+
+    def cancel(self) -> None:
+        """The caller hung up."""
+        if not self.ended:
+            self._settlement.cancelled(self.transcript.tokens)
+            self._release()
+
+    def _release(self) -> None:
+        self.ended = True
+        self._stream.close()
+        self._permit.release()
+
+
+def _call(run: Run, candidate: Candidate, spec: BackendSpec) -> Call:
+    request = run.request
+    top = request.top_logprobs if request.logprobs else None
+    if candidate.tier is not Tier.PREMIUM and Capability.LOGPROBS in spec.capabilities:
+        top = max(top or 0, _EVIDENCE_TOP_LOGPROBS)
+    return Call(
+        request=request,
+        deadline=run.decided.constraints.deadline,
+        max_tokens=_room(run, spec),
+        top_logprobs=top,
+    )
+
+
+def _room(run: Run, spec: BackendSpec) -> int | None:
+    """The caller's `max_tokens`, lowered where the backend's context or output limit leaves less."""
+    wanted = run.request.sampling.max_tokens
+    if wanted is None:
+        return None
+    prompt = run.decided.classification.prompt
+    room = [wanted]
+    if spec.context is not None:
+        room.append(max(1, spec.context - prompt.tokens - prompt.error))
+    if spec.max_output is not None:
+        room.append(spec.max_output)
+    return min(room)

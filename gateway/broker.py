@@ -1,0 +1,273 @@
+"""The corridor: from a parsed request to an answer that may leave.
+
+decide     policy → classify → route
+walk       for each candidate: call → score → accept, escalate, or fall back
+commit     the first byte may leave; nothing is switched after it
+record     exactly one Outcome, however it ends
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
+
+from msgspec import Struct
+
+from gateway.attempt import Attempts, OpenAnswer
+from gateway.classify import Classifier
+from gateway.committed import CommittedAnswer
+from gateway.confidence import Confidence
+from gateway.errors import AnswerError, AttemptError, Code, Reason
+from gateway.escalation import Blocked, Escalate, GiveUp, Limits, Progress, decide
+from gateway.messages import ChatRequest, Completion
+from gateway.outcome import Outcome, OutcomeStatus
+from gateway.policy import Policy
+from gateway.ports import Recorder
+from gateway.probation import Window, hold, window_for
+from gateway.refusals import nobody_allowed, nobody_answered
+from gateway.routing import RoutingTable, plan
+from gateway.run import Arrival, Attempt, Decided, Run, refused
+from gateway.throttle import EscalationThrottle
+from gateway.tokens import estimate_prompt
+from gateway.types import Candidate, Identity, Score
+
+# What nginx logs for a client that hung up; nobody is there to receive it.
+_CLIENT_CLOSED_REQUEST = 499
+
+
+class Stages(Struct, frozen=True, kw_only=True):
+    """The rooms a request passes through."""
+
+    policy: Policy
+    classifier: Classifier
+    table: RoutingTable
+    attempts: Attempts
+    confidence: Confidence
+    throttle: EscalationThrottle
+    recorder: Recorder
+
+
+class BrokerSettings(Struct, frozen=True, kw_only=True):
+    """Plain values from the configuration; `policy` is the hash that names the rules in force."""
+
+    limits: Limits
+    window: Window
+    request_timeout_s: float
+    policy: str
+
+
+class Step(Struct, frozen=True):
+    """Whom to ask next, and why."""
+
+    candidate: Candidate
+    reason: Reason
+
+
+class Held(Protocol):
+    """An answer that is not committed yet."""
+
+    attempt: Attempt
+
+    def discard(self) -> None:
+        """Another answer goes out instead."""
+
+    def cancel(self) -> None:
+        """The caller hung up."""
+
+
+H = TypeVar("H", bound=Held)
+
+
+class WholeAnswer(Struct):
+    """An unstreamed answer."""
+
+    attempt: Attempt
+    completion: Completion
+
+    def discard(self) -> None:
+        """Nothing is open any more."""
+
+    def cancel(self) -> None:
+        """Nothing is open any more."""
+
+
+class Broker:
+    """Answers requests. One per process; it holds no state of any request."""
+
+    def __init__(self, stages: Stages, settings: BrokerSettings) -> None:
+        self._stages = stages
+        self._settings = settings
+
+    async def answer(self, request: ChatRequest, identity: Identity) -> tuple[Completion, Outcome]:
+        """The whole answer, and the record of how it came about. Raises AnswerError."""
+        run = self._start(request, identity)
+        held = await self._walk_on_record(run, self._ask)
+        outcome = run.outcome(OutcomeStatus.OK, held.attempt)
+        self._record(outcome)
+        return held.completion, outcome
+
+    async def stream(self, request: ChatRequest, identity: Identity) -> CommittedAnswer:
+        """The answer in pieces, at the point where its first byte may leave. Raises AnswerError."""
+        run = self._start(request, identity)
+        held = await self._walk_on_record(run, self._open)
+        run.ttft_s = run.arrival.elapsed()
+        return CommittedAnswer(run, held, self._stages.confidence, self._record)
+
+    def decide(self, request: ChatRequest, identity: Identity) -> Decided:
+        """Policy, classification and route, without asking anybody. Raises RequestError."""
+        arrival = Arrival.now(request, identity, self._settings.policy)
+        deadline = asyncio.get_running_loop().time() + self._settings.request_timeout_s
+        target = self._stages.table.resolve(request.requested_model)
+        prompt = estimate_prompt(request)
+        constraints = self._stages.policy.constrain(request, identity, prompt, deadline)
+        classification = self._stages.classifier.classify(request, prompt)
+        route = plan(
+            self._stages.table,
+            target,
+            constraints,
+            classification,
+            allow_fallback=request.hints.allow_fallback,
+            max_tokens=request.sampling.max_tokens,
+        )
+        return Decided(constraints=constraints, classification=classification, route=route, took_s=arrival.elapsed())
+
+    def _start(self, request: ChatRequest, identity: Identity) -> Run:
+        arrival = Arrival.now(request, identity, self._settings.policy)
+        try:
+            return Run(arrival, self.decide(request, identity))
+        except AnswerError as error:
+            self._record(refused(arrival, error))
+            raise
+
+    async def _walk_on_record(self, run: Run, ask: Callable[[Run, Step], Awaitable[H]]) -> H:
+        """Walk; should that fail, the record says how."""
+        try:
+            return await self._walk(run, ask)
+        except AnswerError as error:
+            self._record(run.outcome(OutcomeStatus.REFUSED, None, code=error.code, http_status=error.status))
+            raise
+        except asyncio.CancelledError:
+            self._record(run.outcome(OutcomeStatus.CANCELLED, None, http_status=_CLIENT_CLOSED_REQUEST))
+            raise
+        except Exception:
+            self._record(run.outcome(OutcomeStatus.REFUSED, None, code=Code.INTERNAL_ERROR, http_status=500))
+            raise
+
+    async def _walk(self, run: Run, ask: Callable[[Run, Step], Awaitable[H]]) -> H:
+        """Ask one candidate after the other until an answer is good enough or nobody is left."""
+        route = run.decided.route
+        if not route.candidates:
+            raise nobody_allowed(route.excluded, run.decided.constraints)
+        step: Step | None = Step(route.candidates[0], route.candidates[0].reason)
+        best: H | None = None
+        try:
+            while step is not None:
+                run.tried.add(step.candidate.backend)
+                run.alone = best is None and not self._untried(run)
+                try:
+                    held = await ask(run, step)
+                except AttemptError as error:
+                    run.failed(step.candidate, error)
+                    step = self._fall_back(run, error.reason, best)
+                else:
+                    best = _better(best, held)
+                    step = self._after(run, held.attempt)
+        except BaseException:
+            if best is not None:
+                best.cancel()
+            raise
+        if best is None:
+            raise nobody_answered(run.errors, deadline_passed=_past(run))
+        return best
+
+    async def _ask(self, run: Run, step: Step) -> WholeAnswer:
+        """One candidate's whole answer, scored."""
+        attempt, completion = await self._stages.attempts.complete(run, step.candidate, step.reason, alone=run.alone)
+        attempt.score = self._stages.confidence.judge(run.request, completion, step.candidate.backend)
+        return WholeAnswer(attempt, completion)
+
+    async def _open(self, run: Run, step: Step) -> OpenAnswer:
+        """One candidate's answer as far as its window reaches, scored."""
+        answer = await self._stages.attempts.open(run, step.candidate, step.reason, alone=run.alone)
+        try:
+            window = window_for(
+                run.request, step.candidate.tier, self._settings.window, may_escalate=self._may_escalate(run, step)
+            )
+            await hold(answer, window)
+        except asyncio.CancelledError:
+            answer.cancel()
+            raise
+        answer.attempt.score = self._stages.confidence.judge(
+            run.request, answer.completion(), step.candidate.backend, partial=not answer.ended
+        )
+        return answer
+
+    def _after(self, run: Run, attempt: Attempt) -> Step | None:
+        """What follows an answer."""
+        score = attempt.score or Score(value=None)
+        progress = Progress(
+            complexity=run.decided.classification.complexity,
+            attempts=len(run.attempts),
+            spent_nano=run.spent_nano,
+            blocked=self._blocked(run),
+        )
+        match decide(score, attempt.candidate.tier, self._untried(run), self._settings.limits, progress):
+            case Escalate(target=target, reason=reason):
+                run.escalated = True
+                return Step(target, reason)
+            case GiveUp(because=because):
+                run.gave_up = because
+        return None
+
+    def _fall_back(self, run: Run, reason: Reason, best: Held | None) -> Step | None:
+        """Who is asked instead of a candidate that failed: nobody weaker than an answer that is held already."""
+        limits = self._settings.limits
+        if len(run.attempts) >= limits.max_attempts or _past(run):
+            return None
+        floor = -1 if best is None else best.attempt.candidate.tier.rank
+        for candidate in self._untried(run):
+            if candidate.tier.rank > floor and run.spent_nano + candidate.cost_nano <= limits.max_cost_nano:
+                return Step(candidate, reason)
+        return None
+
+    def _may_escalate(self, run: Run, step: Step) -> bool:
+        """Whether an answer of this step could be followed by a stronger one: if not, holding it is idle delay."""
+        return (
+            self._blocked(run) is None
+            and len(run.attempts) < self._settings.limits.max_attempts
+            and any(candidate.tier.rank > step.candidate.tier.rank for candidate in self._untried(run))
+        )
+
+    def _blocked(self, run: Run) -> Blocked | None:
+        if not run.decided.constraints.escalation_allowed:
+            return "not_allowed"
+        if self._stages.throttle.braking and not run.decided.constraints.sla.escalation_priority:
+            return "throttled"
+        return None
+
+    def _untried(self, run: Run) -> list[Candidate]:
+        return [each for each in run.decided.route.candidates if each.backend not in run.tried]
+
+    def _record(self, outcome: Outcome) -> None:
+        self._stages.throttle.record(escalated=outcome.escalated)
+        self._stages.recorder.record(outcome)
+
+
+def _better(best: H | None, held: H) -> H:
+    """The structurally valid answer of the strongest tier; the other one is let go.
+
+    Scores of different models are not comparable, so they do not count here.
+    """
+    if best is None:
+        return held
+    winner, loser = (best, held) if _standing(best) > _standing(held) else (held, best)
+    loser.discard()
+    return winner
+
+
+def _standing(held: Held) -> tuple[bool, int]:
+    score = held.attempt.score
+    return (score is None or score.valid, held.attempt.candidate.tier.rank)
+
+
+def _past(run: Run) -> bool:
+    return asyncio.get_running_loop().time() >= run.decided.constraints.deadline

@@ -1,0 +1,86 @@
+"""A streamed answer whose first byte may leave: nothing is switched any more, only disclosed."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from gateway.attempt import OpenAnswer
+from gateway.confidence import Confidence
+from gateway.errors import BackendError, Code, Unavailable
+from gateway.messages import Delta, Usage
+from gateway.outcome import AttemptStatus, Outcome, OutcomeStatus
+from gateway.run import Run
+
+
+class CommittedAnswer:
+    """The pieces of one answer. Whoever takes them calls `close` when done or when the caller hangs up.
+
+    `finish` holds the finish reasons: they go out last, on the event that also says what happened, and only
+    once the usage is known.
+    """
+
+    def __init__(self, run: Run, answer: OpenAnswer, confidence: Confidence, record: Callable[[Outcome], None]) -> None:
+        self.run = run
+        self.attempt = answer.attempt
+        self.finish: list[Delta] = []
+        self.outcome: Outcome | None = None
+        self._answer = answer
+        self._confidence = confidence
+        self._record = record
+        self._waiting = list(answer.transcript.deltas)
+
+    @property
+    def model(self) -> str:
+        """What answers, as far as it has said so."""
+        return self._answer.model or self.attempt.model or ""
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of the answer; final at its end."""
+        return self.attempt.usage
+
+    async def batch(self) -> list[Delta]:
+        """The next pieces; empty at the end, when `outcome` is there. Raises Unavailable if the answer breaks off."""
+        while True:
+            deltas, self._waiting = self._waiting, []
+            if not deltas:
+                if self._answer.ended:
+                    self._settle(OutcomeStatus.OK)
+                    return []
+                deltas = await self._next()
+            pieces = [piece for delta in deltas if (piece := self._without_finish(delta)) is not None]
+            if pieces:
+                return pieces
+
+    def close(self) -> None:
+        """Nobody takes any more pieces."""
+        if self.outcome is None:
+            self._answer.cancel()
+            self._settle(OutcomeStatus.CANCELLED)
+
+    async def _next(self) -> list[Delta]:
+        try:
+            return await self._answer.batch()
+        except BackendError as error:
+            self._settle(OutcomeStatus.INTERRUPTED, Code.UPSTREAM_INTERRUPTED)
+            raise Unavailable(
+                "the backend broke off before the answer was complete", code=Code.UPSTREAM_INTERRUPTED, status=502
+            ) from error
+
+    def _without_finish(self, delta: Delta) -> Delta | None:
+        if delta.finish_reason is None:
+            return delta
+        self.finish.append(Delta(index=delta.index, finish_reason=delta.finish_reason))
+        if delta.text or delta.tool_calls or delta.refusal or delta.reasoning or delta.logprobs:
+            return msgspec.structs.replace(delta, finish_reason=None)
+        return None
+
+    def _settle(self, status: OutcomeStatus, code: Code | None = None) -> None:
+        partial = status is not OutcomeStatus.OK
+        self.attempt.score = self._confidence.judge(
+            self.run.request, self._answer.completion(), self.attempt.candidate.backend, partial=partial
+        )
+        if status is OutcomeStatus.INTERRUPTED:
+            self.attempt.status = AttemptStatus.INTERRUPTED
+        self.outcome = self.run.outcome(status, self.attempt, code=code)
+        self._record(self.outcome)

@@ -1,0 +1,175 @@
+"""One request while it is under way: what was decided, what was tried, and the one `Outcome` it ends in."""
+
+import time
+
+from msgspec import Struct
+
+from gateway.errors import AnswerError, AttemptError, Code, Reason, Rejected
+from gateway.messages import ChatRequest, Usage
+from gateway.outcome import AttemptRecord, AttemptStatus, Outcome, OutcomeStatus, PassedOver
+from gateway.types import Candidate, Classification, Constraints, Identity, Route, Score
+
+
+class Attempt:
+    """One physical call while it is under way. Whoever makes the call fills this in; `record` reads it out."""
+
+    def __init__(self, number: int, candidate: Candidate, reason: Reason, served_by: str | None) -> None:
+        self.number = number
+        self.candidate = candidate
+        self.reason = reason
+        self.served_by = served_by
+        self.started_at = time.time()
+        self._started = time.perf_counter()
+        self.latency_s = 0.0
+        self.ttft_s: float | None = None
+        self.status: AttemptStatus | None = None
+        self.usage = Usage()
+        self.cost_nano = 0
+        self.model: str | None = None
+        self.finish_reason: str | None = None
+        self.score: Score | None = None
+        self.error: AttemptError | None = None
+
+    def elapsed(self) -> float:
+        """Seconds since the call began."""
+        return time.perf_counter() - self._started
+
+    def ended(self, status: AttemptStatus | None = None, error: AttemptError | None = None) -> None:
+        """The call is over. Without a `status` its answer is complete, and what becomes of it is still open."""
+        self.latency_s = self.elapsed()
+        self.status = status
+        self.error = error
+
+    def record(self, fallback: AttemptStatus) -> AttemptRecord:
+        """What the ledger keeps; `fallback` is the status of a call whose fate was open till the end."""
+        return AttemptRecord(
+            number=self.number,
+            backend=self.candidate.backend,
+            tier=self.candidate.tier,
+            reason=self.reason,
+            status=self.status or fallback,
+            started_at=self.started_at,
+            latency_s=self.latency_s,
+            ttft_s=self.ttft_s,
+            usage=self.usage,
+            cost_nano=self.cost_nano,
+            response_model=self.model,
+            served_by=self.served_by,
+            finish_reason=self.finish_reason,
+            confidence=None if self.score is None else self.score.value,
+            verdict=None if self.score is None else self.score.problem,
+            error=None if self.error is None else self.error.reason,
+            detail=None if self.error is None else str(self.error),
+        )
+
+
+class Arrival(Struct, frozen=True, kw_only=True):
+    """A request at the door: who asks what, under which policy, since when."""
+
+    request: ChatRequest
+    identity: Identity
+    policy: str
+    at: float
+    clock: float
+
+    @classmethod
+    def now(cls, request: ChatRequest, identity: Identity, policy: str) -> "Arrival":
+        """Somebody has just asked."""
+        return cls(request=request, identity=identity, policy=policy, at=time.time(), clock=time.perf_counter())
+
+    def elapsed(self) -> float:
+        """Seconds since then."""
+        return time.perf_counter() - self.clock
+
+
+class Decided(Struct, frozen=True, kw_only=True):
+    """What policy, classification and routing made of a request."""
+
+    constraints: Constraints
+    classification: Classification
+    route: Route
+    took_s: float
+
+
+class Run:
+    """A request from its decision to its last byte; mutable, and owned by the broker.
+
+    `tried` names the backends asked so far; `alone` says that nobody but the one asked at present may answer.
+    """
+
+    def __init__(self, arrival: Arrival, decided: Decided) -> None:
+        self.arrival = arrival
+        self.request = arrival.request
+        self.decided = decided
+        self.attempts: list[Attempt] = []
+        self.tried: set[str] = set()
+        self.alone = False
+        self.passed_over: list[PassedOver] = []
+        self.errors: list[AttemptError] = []
+        self.escalated = False
+        self.gave_up: str | None = None
+        self.ttft_s: float | None = None
+
+    @property
+    def spent_nano(self) -> int:
+        """What the physical calls cost so far."""
+        return sum(attempt.cost_nano for attempt in self.attempts)
+
+    def failed(self, candidate: Candidate, error: AttemptError) -> None:
+        """A candidate did not answer."""
+        self.errors.append(error)
+        if isinstance(error, Rejected):
+            self.passed_over.append(PassedOver(candidate.backend, candidate.tier, error.reason, str(error)))
+
+    def outcome(
+        self, status: OutcomeStatus, winner: Attempt | None, *, code: Code | None = None, http_status: int = 200
+    ) -> Outcome:
+        """The one record of this request; `winner` is the attempt whose answer went out, in part or in whole."""
+        fate = AttemptStatus.CANCELLED if status is OutcomeStatus.CANCELLED else AttemptStatus.SUPERSEDED
+        records = [attempt.record(AttemptStatus.ANSWERED if attempt is winner else fate) for attempt in self.attempts]
+        answer = None if winner is None else records[self.attempts.index(winner)]
+        return _outcome(self.arrival, status, code, http_status, run=self, answer=answer, records=tuple(records))
+
+
+def refused(arrival: Arrival, error: AnswerError) -> Outcome:
+    """The record of a request that nothing was decided for."""
+    return _outcome(arrival, OutcomeStatus.REFUSED, error.code, error.status)
+
+
+def _outcome(  # noqa: PLR0913 - the one place where the record is put together
+    arrival: Arrival,
+    status: OutcomeStatus,
+    code: Code | None,
+    http_status: int,
+    *,
+    run: Run | None = None,
+    answer: AttemptRecord | None = None,
+    records: tuple[AttemptRecord, ...] = (),
+) -> Outcome:
+    request, identity = arrival.request, arrival.identity
+    return Outcome(
+        request_id=request.id,
+        started_at=arrival.at,
+        tenant=identity.tenant,
+        key=identity.key,
+        sla_class=identity.sla.name,
+        region=request.hints.region,
+        session=request.hints.session,
+        stream=request.stream,
+        requested_model=request.requested_model,
+        classification=None if run is None else run.decided.classification,
+        status=status,
+        code=code,
+        http_status=http_status,
+        answer=answer,
+        attempts=records,
+        passed_over=() if run is None else tuple(run.passed_over),
+        cost_nano=sum(record.cost_nano for record in records),
+        escalated=run is not None and run.escalated,
+        gave_up=None if run is None else run.gave_up,
+        latency_s=arrival.elapsed(),
+        ttft_s=None if run is None else run.ttft_s,
+        decision_s=None if run is None else run.decided.took_s,
+        policy=arrival.policy,
+        ignored=request.ignored,
+    )
