@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 TAIL_LINES = 15
+TAIL_WIDTH = 200
 POLL_S = 0.2
 GRACE_S = 5.0
 
@@ -74,8 +75,8 @@ class Log:
         return tuple(line.rstrip() for line in lines if line.strip())
 
     def tail(self) -> tuple[str, ...]:
-        """The last few of them."""
-        return self.lines()[-TAIL_LINES:]
+        """The last few of them, cut to a readable width: a compiler's command line fills a screen."""
+        return tuple(line[:TAIL_WIDTH] for line in self.lines()[-TAIL_LINES:])
 
     def _pump(
         self,
