@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from local_models.errors import ModelNotPresent, UnknownModel
+from local_models.errors import ModelError, ModelNotPresent, UnknownModel
 from local_models.filelock import locked
 
 MANIFEST: Final = "manifest.json"
@@ -179,18 +179,26 @@ def find_installed(name: str, home: Path) -> InstalledModel | None:
 def remove(name: str, home: Path) -> None:
     """Delete an installed model. Engines that have it open keep it until they stop.
 
-    Raises ModelNotPresent when there is none of that name.
+    Raises ModelNotPresent when there is none of that name, ModelError when it cannot be deleted.
     """
+    _require(name, home)
     models = models_folder(home)
-    with locked(models / ".locks" / name):
-        if find_installed(name, home) is None:
-            have = ", ".join(model.name for model in installed(home)) or "none"
-            raise ModelNotPresent(f"model {name} is not installed; installed: {have}")
-        # Out of sight in one step, so that nobody finds half a model while the files go.
-        doomed = models / ".pulling" / name / "removed"
-        doomed.parent.mkdir(parents=True, exist_ok=True)
-        (models / name).rename(doomed)
-        shutil.rmtree(doomed.parent)
+    try:
+        with locked(models / ".locks" / name):
+            _require(name, home)
+            # Out of sight in one step, so that nobody finds half a model while the files go.
+            doomed = models / ".pulling" / name / "removed"
+            doomed.parent.mkdir(parents=True, exist_ok=True)
+            (models / name).rename(doomed)
+            shutil.rmtree(doomed.parent)
+    except OSError as error:
+        raise ModelError(f"cannot delete model {name} under {models}: {error.strerror}") from error
+
+
+def _require(name: str, home: Path) -> None:
+    if find_installed(name, home) is None:
+        have = ", ".join(model.name for model in installed(home)) or "none"
+        raise ModelNotPresent(f"model {name} is not installed; installed: {have}")
 
 
 def models_folder(home: Path) -> Path:

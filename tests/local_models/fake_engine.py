@@ -13,6 +13,7 @@ import subprocess
 import sys
 import urllib.parse
 from collections.abc import Awaitable, Callable, MutableMapping
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -113,8 +114,11 @@ def _parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _ignore(*_signal: object) -> None:
-    """Go on."""
+class DeafServer(uvicorn.Server):
+    """Does not stop when asked to."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Go on."""
 
 
 def main() -> None:
@@ -130,9 +134,7 @@ def main() -> None:
         program = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
         subprocess.Popen((sys.executable, "-c", program))
     config = uvicorn.Config(FakeEngine(options), fd=options.fd, log_level="warning", lifespan="on")
-    server = uvicorn.Server(config)
-    if options.deaf:
-        server.handle_exit = _ignore  # type: ignore[method-assign]
+    server = DeafServer(config) if options.deaf else uvicorn.Server(config)
     server.run()
 
 
