@@ -9,13 +9,14 @@ from msgspec import Struct
 
 from gateway.config.findings import ROOT, Finding, Path
 from gateway.config.positions import Tree, Value
+from gateway.config.schema import SECRET_PATTERN
 from gateway.config.suggest import nearest
 
 Environ = Mapping[str, str]
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 _REFERENCE = re.compile(rf"\$(\$)?\{{(?:({_NAME})(:-([^{{}}]*))?\}})?")
-_WHOLE = re.compile(rf"\$\{{{_NAME}\}}")
+_SECRET = re.compile(SECRET_PATTERN)
 
 
 class Substituted(Struct, frozen=True):
@@ -53,7 +54,7 @@ def no_color(environ: Environ) -> bool:
 
 def is_reference(text: str) -> bool:
     """Whether a text is one `${NAME}` and nothing else, no default either."""
-    return _WHOLE.fullmatch(text) is not None
+    return _SECRET.fullmatch(text) is not None
 
 
 def plain_secrets(tree: Tree) -> list[Finding]:
@@ -130,9 +131,9 @@ class _Filling:
 
     def _miss(self, name: str, path: Path) -> None:
         near = nearest(name, self._environ, cutoff=0.85)
-        message = f"the environment variable {name} is not set"
-        if name in self._environ:
-            message = f"the environment variable {name} is empty"
+        state = "empty" if name in self._environ else "not set"
+        otherwise = "remove this backend" if path[-1] == "api_key" else f"write ${{{name}:-default}}"
+        message = f"the environment variable {name} is {state}; set it, or {otherwise}"
         self.findings.append(Finding(path=path, message=message, suggestion=None if near is None else f"${{{near}}}"))
 
 

@@ -8,7 +8,7 @@ patterns below ask for is said in plain words in `expected.py`.
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, WithJsonSchema
 
 from gateway.types import Capability, Tier
 
@@ -16,10 +16,13 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 LISTEN_PATTERN = r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$"
 URL_PATTERN = r"^https?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?(/[^\s?#@]*)?$"
 HASH_PATTERN = r"^sha256:[0-9a-f]{64}$"
+SECRET_PATTERN = r"^\$\{[A-Za-z_][A-Za-z0-9_]*\}$"  # noqa: S105 - how one is referred to
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Listen = Annotated[str, Field(pattern=LISTEN_PATTERN)]
 HttpUrl = Annotated[str, Field(pattern=URL_PATTERN)]
+# The pattern is for editors: here it is checked before `${NAME}` is filled in, by `environment.py`.
+Secret = Annotated[SecretStr, WithJsonSchema({"type": "string", "pattern": SECRET_PATTERN})]
 ModelName = Annotated[str, Field(min_length=1, max_length=1000)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Milliseconds = Annotated[int, Field(ge=0, le=3_600_000)]
@@ -130,7 +133,7 @@ class Backend(Section):
     """With the version, as the OpenAI client takes it: …/v1"""
     model: ModelName | None = None
     """The model name that provider knows."""
-    api_key: SecretStr | None = None
+    api_key: Secret | None = None
     """As ${NAME}, the name of an environment variable."""
     region: Name | None = None
     """Where the provider processes the data."""

@@ -7,12 +7,17 @@ other keys it was drawn from, so that it is left out where one of those is at fa
 from collections.abc import Iterator
 
 from gateway.config.findings import Finding
-from gateway.config.rules import access, backends, engines, names, residency
+from gateway.config.rules.access import RULES as ACCESS
+from gateway.config.rules.backends import RULES as BACKENDS
+from gateway.config.rules.engines import RULES as ENGINES
+from gateway.config.rules.names import RULES as NAMES
+from gateway.config.rules.residency import RULES as RESIDENCY
 from gateway.config.schema import Config
+
+RULES = (*ENGINES, *BACKENDS, *NAMES, *RESIDENCY, *ACCESS)
 
 
 def findings(config: Config) -> Iterator[Finding]:
     """All findings of all rules."""
-    for room in (engines, backends, names, residency, access):
-        for rule in room.RULES:
-            yield from rule(config)
+    for rule in RULES:
+        yield from rule(config)

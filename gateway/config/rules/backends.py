@@ -112,7 +112,7 @@ def renames_do_not_collide(config: Config) -> Iterator[Finding]:
 
 
 def params_have_an_effect(config: Config) -> Iterator[Finding]:
-    """Fields are dropped first, then given their defaults, then renamed; what that leaves without effect is a mistake."""
+    """Fields are dropped, then given their defaults, then renamed; what has no effect after that is a mistake."""
     for path, backend in _all(config):
         yield from _idle_params((*path, "params"), backend.params)
 

@@ -1,0 +1,1 @@
+"""The command `forebay`: one file per subcommand, put together in `main`."""

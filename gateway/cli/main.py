@@ -1,0 +1,71 @@
+"""The command `forebay`: its subcommands, and what becomes of whatever they let through."""
+
+import io
+import sys
+from importlib.metadata import version as installed_version
+from typing import Annotated
+
+import typer
+from typer.main import get_command
+
+from gateway.cli.check import check
+from gateway.cli.console import Terminal
+from gateway.cli.schema import schema
+from gateway.config.environment import process_environment
+from gateway.config.errors import ConfigError
+from gateway.errors import ForebayError
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that cannot show a sign shall not keep the message from being shown.
+            stream.reconfigure(errors="backslashreplace")
+    terminal = Terminal(process_environment())
+    try:
+        get_command(application())(obj=terminal, prog_name="forebay")
+    except ConfigError as error:
+        terminal.problems(error.problems, to=terminal.err)
+    except ForebayError as error:
+        terminal.error(str(error))
+    except Exception as error:
+        # The last one to see it: a person gets one line, or the traceback they asked for.
+        if terminal.debug:
+            raise
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        terminal.error(f"{what} (unexpected; set FOREBAY_DEBUG=1 to see where)")
+    sys.exit(1)
+
+
+def application() -> typer.Typer:
+    """The command with all its subcommands. Each finds its Terminal in the typer context."""
+    app = typer.Typer(
+        name="forebay",
+        help="Answers language-model requests on this box first, and goes to the cloud when it has to.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    for command in (check, schema):
+        app.command()(command)
+    return app
+
+
+def _print_version(context: typer.Context, wanted: bool) -> None:
+    if wanted:
+        terminal = context.find_object(Terminal)
+        assert terminal is not None
+        terminal.plain(f"forebay {installed_version('forebay')}")
+        raise typer.Exit
+
+
+def _options(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """What holds for every subcommand."""
