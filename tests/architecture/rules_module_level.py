@@ -17,7 +17,8 @@ DEFINING_CALLS = frozenset(
         "encode_event",  # a constant of gateway/wire as it goes over the line
         # types and fields
         *("TypeVar", "ParamSpec", "NewType", "namedtuple", "cast", "auto", "field", "Field", "Meta", "ConfigDict"),
-        *("defstruct", "dataclass", "Discriminator", "Tag", "Option", "Argument"),
+        *("defstruct", "dataclass", "Discriminator", "Tag", "WithJsonSchema", "BeforeValidator", "AfterValidator"),
+        *("PlainSerializer", "StringConstraints", "Option", "Argument"),
         # what is compiled once, cannot be changed, and would be compiled per request otherwise
         *("compile", "Struct", "Decoder", "Encoder", "TypeAdapter"),
         # named by convention; configured at start by the composition root alone
