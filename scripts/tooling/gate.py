@@ -18,7 +18,7 @@ STEPS = (
     GateStep("ruff: rules", ("ruff", "check", ".")),
     GateStep("ruff: format", ("ruff", "format", "--check", ".")),
     GateStep("mypy --strict", ("mypy",)),
-    GateStep("import-linter: arrows run one way", ("lint-imports",)),
+    GateStep("import-linter: arrows run one way", ("lint-imports", "--no-logo")),
     GateStep("architecture tests", ("pytest", "-q", "tests/architecture")),
 )
 
