@@ -188,7 +188,8 @@ def remove(name: str, home: Path) -> None:
             _require(name, home)
             # Out of sight in one step, so that nobody finds half a model while the files go.
             doomed = models / ".pulling" / name / "removed"
-            doomed.parent.mkdir(parents=True, exist_ok=True)
+            shutil.rmtree(doomed.parent, ignore_errors=True)
+            doomed.parent.mkdir(parents=True)
             (models / name).rename(doomed)
             shutil.rmtree(doomed.parent)
     except OSError as error:

@@ -4,6 +4,7 @@ import hashlib
 import math
 import os
 import platform
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -26,14 +27,14 @@ class Gpu(Struct, frozen=True, kw_only=True):
     index: int
     name: str
     uuid: str
-    memory_total: int
-    """Bytes."""
-    memory_used: int
+    memory_total: int | None
+    """Bytes; None where it has no memory of its own to tell of (some systems share it with the CPU)."""
+    memory_used: int | None
     """Bytes, of all processes and the driver."""
 
 
 class GpuSurvey(Struct, frozen=True):
-    """The GPUs found; when there are none, why."""
+    """The GPUs found; why there are none, or what is wrong with those that do not answer."""
 
     gpus: tuple[Gpu, ...]
     reason: str = ""
@@ -47,7 +48,7 @@ class Memory(Struct, frozen=True):
 
 
 def gpus() -> GpuSurvey:
-    """All GPUs that NVIDIA's driver knows. A box without driver or device has none and a reason; nothing raises."""
+    """All GPUs that NVIDIA's driver knows and that answer. No driver and no device are no error but a reason."""
     import pynvml  # noqa: PLC0415 -- only a box that is asked for its GPUs pays for the binding
 
     try:
@@ -55,12 +56,19 @@ def gpus() -> GpuSurvey:
     except pynvml.NVMLError as error:
         return GpuSurvey((), _why_no_gpu(error))
     try:
-        found = tuple(_gpu(index) for index in range(pynvml.nvmlDeviceGetCount()))
+        found, complaints = [], []
+        for index in range(pynvml.nvmlDeviceGetCount()):
+            try:
+                found.append(_gpu(index))
+            except pynvml.NVMLError as error:
+                complaints.append(f"GPU {index}: {error}")
     except pynvml.NVMLError as error:
-        return GpuSurvey((), f"the NVIDIA driver does not answer: {error}")
+        return GpuSurvey((), _why_no_gpu(error))
     finally:
         pynvml.nvmlShutdown()
-    return GpuSurvey(found, "" if found else "the NVIDIA driver is there but has no GPU")
+    if not found and not complaints:
+        return GpuSurvey((), "the NVIDIA driver is there but has no GPU")
+    return GpuSurvey(tuple(found), "; ".join(complaints))
 
 
 def cpu_count() -> int:
@@ -127,13 +135,16 @@ def _gpu(index: int) -> Gpu:
     import pynvml  # noqa: PLC0415 -- see gpus()
 
     handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-    used = pynvml.nvmlDeviceGetMemoryInfo(handle)
+    total, used = None, None
+    with suppress(pynvml.NVMLError_NotSupported):
+        memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+        total, used = memory.total, memory.used
     return Gpu(
         index=index,
         name=pynvml.nvmlDeviceGetName(handle),
         uuid=pynvml.nvmlDeviceGetUUID(handle),
-        memory_total=used.total,
-        memory_used=used.used,
+        memory_total=total,
+        memory_used=used,
     )
 
 

@@ -9,7 +9,7 @@ from typing import BinaryIO, Final
 _LIMIT: Final = 10_000_000
 _KEEP: Final = 2
 _LINE_LIMIT: Final = 400
-_UNPRINTABLE: Final = re.compile(r"\x1b\[[0-9;]*m|[^\x20-\x7e\u00a0-\U0010ffff]")
+_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 # How our own engine begins the one line that says what is wrong; a library may print more after it.
 _OWN_WORDS: Final = "forebay engine: "
 
@@ -83,5 +83,6 @@ class EngineLog:
 
 
 def one_line(text: str) -> str:
-    """`text` fit for one line of a table: no control characters, not endless."""
-    return _UNPRINTABLE.sub("", text.replace("\n", " ")).strip()[:_LINE_LIMIT]
+    """`text` fit for one line of a table: nothing that moves the cursor, not endless."""
+    plain = _COLOUR.sub("", text[: _LINE_LIMIT * 4])
+    return "".join(c if c.isprintable() else " " if c.isspace() else "" for c in plain).strip()[:_LINE_LIMIT]

@@ -14,6 +14,7 @@ from local_models.supervisor import EngineSupervisor, Surroundings
 from local_models.types import EngineSnapshot, EngineSpec, EngineState
 
 FAKE_ENGINE = Path(__file__).with_name("fake_engine.py")
+FAKE_HOST = Path(__file__).with_name("fake_host.py")
 PATIENCE_S = 30.0
 
 QUICK = Policy(
@@ -96,3 +97,18 @@ async def bench(folder: Path, spec: EngineSpec, launcher: FakeLauncher | None = 
             at_work.supervisor.stop()
             async with asyncio.timeout(PATIENCE_S):
                 await asyncio.wait((at_work.running,))
+
+
+@asynccontextmanager
+async def host_in_foreground(home: Path, *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A host in the foreground that listens; stopped at the end."""
+    program = (sys.executable, str(FAKE_HOST), "--home", str(home), *arguments)
+    process = await asyncio.create_subprocess_exec(*program, stdout=asyncio.subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        assert b"listens on" in await asyncio.wait_for(process.stdout.readline(), PATIENCE_S)
+        yield process
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await asyncio.wait_for(process.communicate(), PATIENCE_S)

@@ -16,9 +16,8 @@ import pytest
 from local_models.client import EngineHost, EngineSnapshot, EngineSpec, EngineState
 from local_models.errors import EngineNotUp, HostError
 from local_models.proctable import session_members
-from tests.local_models.bench import PATIENCE_S, fake_spec
+from tests.local_models.bench import FAKE_HOST, PATIENCE_S, fake_spec, host_in_foreground
 
-FAKE_HOST = Path(__file__).with_name("fake_host.py")
 LINGER_S = 2.0
 
 
@@ -173,17 +172,14 @@ async def test_a_silent_host_is_not_believed(tmp_path: Path) -> None:
 
 async def test_sigterm_stops_engines_and_host(tmp_path: Path) -> None:
     """SIGTERM to the host: engines are stopped, exit code 0."""
-    program = (*command(linger=60.0), "--home", str(tmp_path))
-    host = await asyncio.create_subprocess_exec(*program, stdout=asyncio.subprocess.PIPE)
-    assert host.stdout is not None
-    assert b"listens on" in await asyncio.wait_for(host.stdout.readline(), PATIENCE_S)
-    engines = await EngineHost.attach(tmp_path, [fake_spec()], command=command())
-    up = await engines.wait_up("fake", timeout=PATIENCE_S)
-    await engines.close(stop=False)
-    host.terminate()
-    assert await asyncio.wait_for(host.wait(), PATIENCE_S) == 0
-    assert up.pid is not None
-    assert session_members(up.pid) == ()
+    async with host_in_foreground(tmp_path) as process:
+        engines = await EngineHost.attach(tmp_path, [fake_spec()], command=command())
+        up = await engines.wait_up("fake", timeout=PATIENCE_S)
+        await engines.close(stop=False)
+        process.terminate()
+        assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 0
+        assert up.pid is not None
+        assert session_members(up.pid) == ()
 
 
 async def test_there_is_one_host_per_home(tmp_path: Path) -> None:

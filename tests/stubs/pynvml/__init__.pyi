@@ -3,6 +3,7 @@
 class NVMLError(Exception):
     value: int
 
+class NVMLError_NotSupported(NVMLError): ...
 class c_nvmlDevice_t: ...
 
 class c_nvmlMemory_t:

@@ -1,0 +1,151 @@
+"""What the box has: NVML through the real pynvml over a stand-in library, CPUs and memory over real and made trees."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from local_models.hardware import (
+    Gpu,
+    GpuSurvey,
+    cpu_count,
+    cpu_flags_key,
+    cpu_quota,
+    flags_key,
+    gpus,
+    memory,
+    memory_limits,
+)
+
+ASK = """
+import sys
+import msgspec
+from local_models.hardware import gpus
+sys.stdout.buffer.write(msgspec.json.encode(gpus()))
+"""
+H200 = Gpu(index=0, name="NVIDIA H200", uuid="GPU-first", memory_total=150_000_000_000, memory_used=1_000_000_000)
+SECOND = msgspec.structs.replace(H200, index=1, uuid="GPU-second", memory_used=0)
+
+
+@pytest.fixture(scope="module")
+def ask_gpus(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], GpuSurvey]:
+    """What `gpus` says in a process whose NVML library plays a scenario."""
+    folder = tmp_path_factory.mktemp("nvml")
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("c++") or "cc"
+    source = Path(__file__).with_name("fake_nvml.c")
+    library = folder / "libnvidia-ml.so.1"
+    subprocess.run((compiler, "-shared", "-fPIC", "-x", "c", "-o", str(library), str(source)), check=True)
+
+    def ask(scenario: str) -> GpuSurvey:
+        environment = {
+            **os.environ,
+            "LD_LIBRARY_PATH": str(folder),
+            "FAKE_NVML": scenario,
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+        }
+        said = subprocess.run((sys.executable, "-c", ASK), env=environment, capture_output=True, check=True)
+        return msgspec.json.decode(said.stdout, type=GpuSurvey)
+
+    return ask
+
+
+@pytest.mark.parametrize(
+    ("scenario", "survey"),
+    [
+        ("two", GpuSurvey((H200, SECOND))),
+        ("lost", GpuSurvey((H200,), "GPU 1: GPU is lost")),
+        ("empty", GpuSurvey((), "the NVIDIA driver is there but has no GPU")),
+        ("unloaded", GpuSurvey((), "the NVIDIA driver is installed but not loaded")),
+        (
+            "shared",
+            GpuSurvey(
+                tuple(msgspec.structs.replace(gpu, memory_total=None, memory_used=None) for gpu in (H200, SECOND))
+            ),
+        ),
+    ],
+)
+def test_gpus_are_found_or_there_is_a_reason(
+    ask_gpus: Callable[[str], GpuSurvey], scenario: str, survey: GpuSurvey
+) -> None:
+    """Each GPU with name, uuid and memory; a lost one costs itself only; nothing raises."""
+    assert ask_gpus(scenario) == survey
+
+
+def test_a_box_with_or_without_gpus_answers() -> None:
+    """On this very machine: GPUs, or a reason why there are none."""
+    survey = gpus()
+    assert survey.gpus or survey.reason
+
+
+def test_cpu_count_is_what_this_process_may_use() -> None:
+    """Between 1 and the CPUs of its affinity."""
+    assert 1 <= cpu_count() <= len(os.sched_getaffinity(0))
+
+
+def write(root: Path, **files: str) -> Path:
+    """A made cgroup tree; in names, `__` is a slash and `_DOT_` a dot."""
+    for name, text in files.items():
+        path = root / name.replace("__", "/").replace("_DOT_", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n")
+    return root
+
+
+def test_the_tightest_quota_of_all_parents_counts(tmp_path: Path) -> None:
+    """cgroup version 2: a group may have more than its parent grants, but never gets it."""
+    root = write(tmp_path, a__cpu_DOT_max="150000 100000", a__b__cpu_DOT_max="400000 100000", cpu_DOT_max="max 100000")
+    assert cpu_quota(("a/b",), root) == 1.5
+    assert cpu_quota((), root) is None
+
+
+def test_the_quota_of_the_first_cgroups_is_understood(tmp_path: Path) -> None:
+    """Version 1 has two files; -1 is no limit."""
+    root = write(
+        tmp_path,
+        cpu__x__cpu_DOT_cfs_quota_us="50000",
+        cpu__x__cpu_DOT_cfs_period_us="100000",
+        cpu__cpu_DOT_cfs_quota_us="-1",
+        cpu__cpu_DOT_cfs_period_us="100000",
+    )
+    assert cpu_quota(("x",), root) == 0.5
+    assert cpu_quota((), root) is None
+
+
+def test_memory_limits_of_containers_are_found(tmp_path: Path) -> None:
+    """Both versions, parents included, "max" left out."""
+    root = write(
+        tmp_path,
+        a__memory_DOT_max="1000",
+        a__memory_DOT_current="600",
+        a__b__memory_DOT_max="max",
+        a__b__memory_DOT_current="600",
+        memory__a__memory_DOT_limit_in_bytes="5000",
+        memory__a__memory_DOT_usage_in_bytes="7",
+    )
+    assert set(memory_limits(("a/b",), root)) == {(1000, 600), (5000, 7)}
+
+
+def test_memory_of_this_box_is_plausible() -> None:
+    """Something is free, and not more than there is."""
+    found = memory()
+    assert found.total is not None
+    assert found.available is not None
+    assert 0 < found.available <= found.total
+
+
+def test_builds_are_keyed_by_the_features_that_matter() -> None:
+    """The order of flags and a flag that no kernel depends on make no difference; a missing instruction set does."""
+    same = {
+        flags_key("x86_64", "flags\t\t: fpu avx avx2 fma avx512f\n"),
+        flags_key("x86_64", "processor : 0\nflags : avx512f fma avx2 vmx avx\n"),
+    }
+    assert len(same) == 1
+    assert flags_key("x86_64", "flags : avx avx2 fma\n") not in same
+    assert flags_key("aarch64", "Features : asimd asimddp\n") != flags_key("aarch64", "Features : asimd\n")
+    assert cpu_flags_key() == cpu_flags_key()
+    assert len(cpu_flags_key()) == 16
