@@ -29,9 +29,7 @@ def refuse_unsafe(body: Mapping[str, Any]) -> None:
     """Raise RequestError for a field that must not come from a caller."""
     for name in body:
         if name in UNSAFE_FIELDS or name.startswith(UNSAFE_PREFIXES):
-            raise RequestError(
-                f"{name} is not accepted from callers; remove it", code=Code.UNSAFE_FIELD, param=name
-            )
+            raise RequestError(f"{name} is not accepted from callers; remove it", code=Code.UNSAFE_FIELD, param=name)
     for old, new in REPLACED_FIELDS:
         if old in body:
             raise RequestError(f"{old} is no longer part of this API; use {new}", param=old)

@@ -23,6 +23,7 @@ from gateway.messages import (
     ToolChoice,
 )
 from gateway.wire.fields import refuse_unsafe, unknown_fields
+from gateway.wire.json_schema import check_schema
 from gateway.wire.validation import convert, explain, read_object
 
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
@@ -48,9 +49,9 @@ class _ChatBody(Struct):
     seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
-    logit_bias: (
-        dict[Annotated[str, Meta(pattern=r"^[0-9]{1,7}$")], Annotated[float, Meta(ge=-100, le=100)]] | None
-    ) = None
+    logit_bias: dict[Annotated[str, Meta(pattern=r"^[0-9]{1,7}$")], Annotated[float, Meta(ge=-100, le=100)]] | None = (
+        None
+    )
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
     response_format: ResponseFormat | None = None
@@ -77,6 +78,7 @@ class _HintFields(Struct):
 _BODY_FIELDS = frozenset(_ChatBody.__struct_fields__)
 _MESSAGE_FIELDS = frozenset(Message.__struct_fields__)
 _HINT_FIELDS = frozenset(_HintFields.__struct_fields__)
+_SCHEMA = "response_format.json_schema.schema"
 _HEADER_PREFIX = "x-forebay-"
 
 
@@ -166,7 +168,12 @@ def _check_consistency(body: _ChatBody) -> None:
         raise RequestError("top_logprobs needs logprobs: true", param="top_logprobs")
     match body.response_format:
         case ResponseFormat(type="json_schema", json_schema=None | JsonSchema(schema=None)):
-            raise RequestError("json_schema.schema is required", param="response_format.json_schema.schema")
+            raise RequestError("json_schema.schema is required", param=_SCHEMA)
+        case ResponseFormat(json_schema=JsonSchema(schema=dict() as schema)):
+            check_schema(schema, _SCHEMA)
+    for position, tool in enumerate(body.tools or ()):
+        if tool.function.parameters is not None:
+            check_schema(tool.function.parameters, f"tools[{position}].function.parameters")
     for position, message in enumerate(body.messages):
         _check_message(message, f"messages[{position}]")
     _check_tool_choice(body)

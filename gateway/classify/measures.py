@@ -1,0 +1,63 @@
+"""What can be measured of a conversation, as named numbers of similar size."""
+
+import math
+from collections.abc import Sequence
+
+from gateway.classify import lexicon
+from gateway.classify.instruction import instruction
+from gateway.messages import Message
+
+_SCANNED = 4_000
+_MOST = 3
+
+
+class Reading:
+    """One conversation, read once: the last thing the user said, and what of it is the instruction."""
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self.text = next((message.text() for message in reversed(messages) if message.role == "user"), "")
+        self.turns = sum(message.role == "user" for message in messages)
+        self.instruction = instruction(self.text)
+        self.words = [word.lower() for word in lexicon.WORD.findall(self.instruction)]
+        self.head = self.text[:_SCANNED]
+
+
+def measure(reading: Reading) -> dict[str, float]:
+    """Every measure by name; a measure that found nothing is 0."""
+    found = _sizes(reading) | _shapes(reading)
+    for name, pattern in lexicon.GROUPS.items():
+        count = len(pattern.findall(reading.instruction))
+        found[name] = min(count, _MOST)
+        found[f"any_{name}"] = float(count > 0)
+    return found
+
+
+def _sizes(reading: Reading) -> dict[str, float]:
+    words = len(reading.words) or 1
+    clauses = len(lexicon.CLAUSE.findall(reading.instruction))
+    return {
+        "length": math.log1p(len(reading.text)),
+        "instruction_words": math.log1p(words),
+        "few_words": float(words <= 8),
+        "very_few_words": float(words <= 4),
+        "material": math.log1p(max(0, len(reading.text) - len(reading.instruction))),
+        "long_words": sum(len(word) >= 9 for word in reading.words) / words,
+        "word_length": sum(map(len, reading.words)) / words,
+        "clauses": math.log1p(clauses),
+        "clause_rate": clauses / words,
+        "sentences": math.log1p(len(lexicon.SENTENCE.findall(reading.instruction))),
+        "multi_turn": float(reading.turns > 1),
+    }
+
+
+def _shapes(reading: Reading) -> dict[str, float]:
+    return {
+        "questions": min(reading.instruction.count("?"), _MOST),
+        "numbers_asked": math.log1p(len(lexicon.NUMBER.findall(reading.instruction))),
+        "numbers": math.log1p(len(lexicon.NUMBER.findall(reading.head))),
+        "percentages": min(reading.head.count("%"), _MOST),
+        "maths": min(len(lexicon.MATHS.findall(reading.head)), _MOST),
+        "plain_sum": float(bool(lexicon.SUM.match(reading.text[:120]))),
+        "code": float(len(lexicon.CODE.findall(reading.head)) >= _MOST),
+        "list_items": math.log1p(len(lexicon.LISTED.findall(reading.head))),
+    }

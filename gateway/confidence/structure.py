@@ -1,0 +1,69 @@
+"""Whether an answer has the structure that was asked for: JSON, a JSON Schema, tool calls."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from gateway.messages import ChatRequest, Choice, JsonObject, NamedToolChoice, Tool, ToolCall
+from gateway.wire.json_schema import compile_schema
+
+
+def structure_holds(request: ChatRequest, choice: Choice) -> bool | None:
+    """True or False where a structure was asked for, None where none was.
+
+    An answer cut short by its length is judged like any other: half an object is not valid.
+    """
+    if choice.tool_calls or request.tools:
+        return _tools_hold(request, choice)
+    wanted = request.response_format
+    if wanted is None or wanted.type == "text":
+        return None
+    try:
+        value = _parse(choice.text or "")
+    except ValueError:
+        return False
+    if wanted.type == "json_object":
+        return isinstance(value, dict)
+    schema = wanted.json_schema.schema if wanted.json_schema is not None else None
+    return schema is None or _valid(schema, value)
+
+
+def _tools_hold(request: ChatRequest, choice: Choice) -> bool | None:
+    """Calls must name tools that exist, with arguments of their schema; a forced call must be there."""
+    if not choice.tool_calls:
+        forced = request.tool_choice == "required" or isinstance(request.tool_choice, NamedToolChoice)
+        return False if forced else None
+    if isinstance(request.tool_choice, NamedToolChoice):
+        name = request.tool_choice.function.name
+        if any(call.function.name != name for call in choice.tool_calls):
+            return False
+    return all(_call_holds(request.tools, call) for call in choice.tool_calls)
+
+
+def _call_holds(tools: Sequence[Tool], call: ToolCall) -> bool:
+    tool = next((tool for tool in tools if tool.function.name == call.function.name), None)
+    if tool is None:
+        return False
+    try:
+        arguments = _parse(call.function.arguments or "{}")
+    except ValueError:
+        return False
+    schema = tool.function.parameters
+    return isinstance(arguments, dict) and (schema is None or _valid(schema, arguments))
+
+
+def _parse(text: str) -> Any:
+    """Strict JSON, as the clients that receive it will parse it."""
+    try:
+        return msgspec.json.decode(text.encode())
+    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError) as error:
+        raise ValueError("not JSON") from error
+
+
+def _valid(schema: JsonObject, value: Any) -> bool:
+    """Whether `value` satisfies `schema`. A schema that cannot be read proves nothing against an answer."""
+    try:
+        return compile_schema(schema).is_valid(value)
+    except ValueError:
+        return True
