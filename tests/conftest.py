@@ -1,9 +1,20 @@
 """What all tests share: the real model that they run on."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
+
+
+def pytest_configure() -> None:
+    """Take interrupts, and so have children take them.
+
+    A suite that is started in the background inherits an ignored SIGINT, and would pass it on to the very processes
+    that tests interrupt.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,15 @@
 """Children speak into a log, and none outlives the set-up that started it."""
 
 import os
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from scripts.tooling.command import TAIL_WIDTH, Log
+
+WAIT_S = 10
 
 
 def is_running(pid: int) -> bool:
@@ -15,6 +19,14 @@ def is_running(pid: int) -> bool:
         return stat.read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def assert_ends(pid: int) -> None:
+    """The process ends soon: a killed one takes the kernel a moment."""
+    deadline = time.monotonic() + WAIT_S
+    while is_running(pid):
+        assert time.monotonic() < deadline, f"process {pid} still runs"
+        threading.Event().wait(0.01)
 
 
 def test_status_lines_and_log(tmp_path: Path) -> None:
@@ -56,4 +68,4 @@ def test_an_interrupt_ends_all_descendants(tmp_path: Path) -> None:
             ["bash", "-c", "sleep 300 & echo $!; wait"], env=dict(os.environ), cwd=tmp_path, on_line=interrupt
         )
     assert len(pids) == 1
-    assert not is_running(pids[0])
+    assert_ends(pids[0])

@@ -9,8 +9,6 @@ import pytest
 
 from tests.architecture.source import ROOT
 
-FIND = f". {ROOT}/scripts/environment.sh; find_python"
-
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -19,6 +17,9 @@ def path(tmp_path: Path) -> Path:
     folder.mkdir()
     for tool in ("bash", "dirname", "sed"):
         (folder / tool).symlink_to(shutil.which(tool) or f"/usr/bin/{tool}")
+    # In a clone of its own, because one that has an environment keeps the Python which made it.
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts" / "environment.sh", tmp_path / "scripts")
     return folder
 
 
@@ -33,9 +34,14 @@ def put(folder: Path, name: str, version: str, *, fits: bool, venv: bool = True)
 
 def find(path: Path, **env: str) -> subprocess.CompletedProcess[str]:
     """What the script answers."""
-    bash = path / "bash"
+    program = f". {path.parent}/scripts/environment.sh; find_python"
     return subprocess.run(
-        [bash, "-c", FIND], env={"PATH": str(path), **env}, capture_output=True, text=True, check=False, timeout=60
+        [path / "bash", "-c", program],
+        env={"PATH": str(path), **env},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
 
 
@@ -72,3 +78,14 @@ def test_a_named_python_is_not_replaced(path: Path) -> None:
     found = find(path, PYTHON=str(old))
     assert found.returncode == 1
     assert "3.8, too old" in found.stderr
+
+
+def test_the_python_of_the_environment_stays(path: Path) -> None:
+    """A newer Python that appears on the machine does not rebuild an environment that works."""
+    put(path, "python3.13", "3.13", fits=True)
+    kept = put(path, "kept", "3.11", fits=True)
+    (path.parent / ".venv").mkdir()
+    (path.parent / ".venv" / "pyvenv.cfg").write_text(f"home = {path}\nexecutable = {kept}\n", encoding="utf-8")
+    assert find(path).stdout.strip() == str(kept)
+    kept.unlink()
+    assert find(path).stdout.strip() == "python3.13"
