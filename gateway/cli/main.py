@@ -2,6 +2,7 @@
 
 import io
 import sys
+from collections.abc import Sequence
 from importlib.metadata import version as installed_version
 from typing import Annotated
 
@@ -22,9 +23,15 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             # A terminal that cannot show a sign shall not keep the message from being shown.
             stream.reconfigure(errors="backslashreplace")
-    terminal = Terminal(process_environment())
+    sys.exit(run(application(), Terminal(process_environment()), sys.argv[1:]))
+
+
+def run(app: typer.Typer, terminal: Terminal, arguments: Sequence[str]) -> int:
+    """Run one command line to its end, and give its exit status: 0 done, 1 failed, 2 not understood."""
     try:
-        get_command(application())(obj=terminal, prog_name="forebay")
+        get_command(app)(list(arguments), obj=terminal, prog_name="forebay")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
     except ConfigError as error:
         terminal.problems(error.problems, to=terminal.err)
     except ForebayError as error:
@@ -33,9 +40,8 @@ def main() -> None:
         # The last one to see it: a person gets one line, or the traceback they asked for.
         if terminal.debug:
             raise
-        what = f"{type(error).__name__}: {error}".splitlines()[0]
-        terminal.error(f"{what} (unexpected; set FOREBAY_DEBUG=1 to see where)")
-    sys.exit(1)
+        terminal.error(f"{_named(error)} (unexpected; set FOREBAY_DEBUG=1 to see where it came from)")
+    return 1
 
 
 def application() -> typer.Typer:
@@ -52,6 +58,11 @@ def application() -> typer.Typer:
     for command in (check, schema):
         app.command()(command)
     return app
+
+
+def _named(error: Exception) -> str:
+    first_line = next(iter(str(error).splitlines()), "")
+    return f"{type(error).__name__}: {first_line}" if first_line else type(error).__name__
 
 
 def _print_version(context: typer.Context, wanted: bool) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable
 
 from msgspec import Struct
 
@@ -17,6 +18,7 @@ _TOKEN = re.compile(
     r"(?<![A-Za-z])(sk|pk|rk|xox[a-z])-|AKIA|gh[pousr]_|eyJ"
     r"|(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{24,}"
 )
+_REFERENCE = re.compile(r"\$\{[A-Za-z0-9_]+\}")
 _NEAR_A_SECRET = re.compile(r"(?i:bearer\s|api_?key|secret|password)|@")
 NOT_SHOWN = "(not shown)"
 
@@ -54,10 +56,15 @@ def found(
 
 def quoted(text: str) -> str:
     """`text` in double quotes: printable, one line, cut at 60 characters, and never something like a secret."""
-    if _TOKEN.search(text) or _NEAR_A_SECRET.search(text):
+    if like_a_token(text) or (_NEAR_A_SECRET.search(text) and not _REFERENCE.fullmatch(text)):
         return NOT_SHOWN
     short = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
     return "".join(c if c.isprintable() else _escaped(c) for c in json.dumps(short, ensure_ascii=False))
+
+
+def like_a_token(text: str) -> bool:
+    """Whether a text looks as keys of well-known services do."""
+    return _TOKEN.search(text) is not None
 
 
 def dotted(path: Path) -> str:
@@ -76,14 +83,18 @@ def sensitive(path: Path) -> bool:
     return bool(path) and path[-1] in _SENSITIVE_KEYS
 
 
-def related(one: Path, other: Path) -> bool:
-    """Whether one of two paths lies within the other."""
-    shared = min(len(one), len(other))
-    return one[:shared] == other[:shared]
+def within(paths: Iterable[Path]) -> frozenset[Path]:
+    """Every path that one of `paths` lies in, themselves included."""
+    return frozenset(path[:length] for path in paths for length in range(len(path) + 1))
+
+
+def related(path: Path, others: frozenset[Path], around: frozenset[Path]) -> bool:
+    """Whether `path` lies in one of `others`, or one of them in it; `around` is `within(others)`."""
+    return path in around or not others.isdisjoint(path[:length] for length in range(len(path)))
 
 
 def _simple(step: str) -> bool:
-    return _SIMPLE_KEY.fullmatch(step) is not None and _TOKEN.search(step) is None
+    return _SIMPLE_KEY.fullmatch(step) is not None and not like_a_token(step)
 
 
 def _escaped(character: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path as FilePath
 from gateway.config import expected, rules
 from gateway.config.environment import Environ, Substituted, plain_secrets, substitute
 from gateway.config.errors import ConfigError, Problem
-from gateway.config.findings import NOT_SHOWN, Finding, Mark, Path, dotted, quoted, related
+from gateway.config.findings import Finding, Mark, Path, dotted, like_a_token, quoted, related, within
 from gateway.config.mend import Validated, validated
 from gateway.config.positions import Document, read
 from gateway.config.schema import Config
@@ -40,7 +40,8 @@ def configured(document: Document, file: str, environ: Environ) -> Config:
     before = (*document.findings, *plain_secrets(document.tree), *filled.findings)
     judged = validated(filled.tree)
     faults = (*before, *_schema_findings(judged, document, {finding.path for finding in before}))
-    broken = _rule_findings(judged, _damaged(faults, judged))
+    damaged = judged.damaged | {fault.path for fault in faults} | _meant(faults)
+    broken = _rule_findings(judged, damaged)
     found = sorted({*faults, *broken}, key=lambda finding: (_mark(finding, document), finding.message))
     if found or judged.config is None:
         raise ConfigError(list(_problems(found, document, filled, file)))
@@ -73,28 +74,28 @@ def _text(content: bytes) -> str:
         raise Illegible("no UTF-8 text", mark_at(readable, len(readable))) from None
 
 
-def _schema_findings(judged: Validated, document: Document, reported: set[Path]) -> Iterator[Finding]:
+def _schema_findings(judged: Validated, document: Document, reported: set[Path]) -> list[Finding]:
     """Findings on what pydantic refused; a value already found wanting is not judged again."""
     fresh = (complaint for complaint in judged.complaints if complaint.path not in reported)
     ordered = sorted(fresh, key=lambda complaint: document.place(complaint.path).value)
-    for complaint in ordered[: MAX_PROBLEMS + 1]:
-        yield expected.finding(complaint, document)
+    findings = [expected.finding(complaint, document) for complaint in ordered[: MAX_PROBLEMS + 1]]
+    meant = _meant(findings)
+    return [finding for finding in findings if finding.path not in meant]
 
 
-def _damaged(faults: Iterable[Finding], judged: Validated) -> frozenset[Path]:
-    """Every path that nothing can be concluded from. A mistaken key stands for the key it was meant to be as well."""
-    faulty = {fault.path for fault in faults}
-    meant = {(*fault.path[:-1], fault.suggestion) for fault in faults if fault.on_key and fault.suggestion}
-    return judged.damaged | faulty | meant
+def _meant(findings: Iterable[Finding]) -> set[Path]:
+    """What misspelt keys were meant to be: a required one is not missing as well, nor is anything to be concluded."""
+    return {(*one.path[:-1], one.suggestion) for one in findings if one.on_key and one.suggestion}
 
 
 def _rule_findings(judged: Validated, damaged: frozenset[Path]) -> list[Finding]:
     if judged.config is None:
         return []
+    around = within(damaged)
     sound = (
         finding
         for finding in rules.findings(judged.config)
-        if not any(related(wrong, path) for wrong in damaged for path in (finding.path, *finding.depends))
+        if not any(related(path, damaged, around) for path in (finding.path, *finding.depends))
     )
     return list(islice(sound, MAX_PROBLEMS + 1))
 
@@ -114,7 +115,7 @@ def _suggestion(finding: Finding, filled: Substituted) -> str | None:
     if finding.suggestion is None or finding.path in filled.filled:
         return None  # what resembles a text from the environment would give it away
     written = filled.written.get(finding.suggestion, finding.suggestion)
-    return None if quoted(written) == NOT_SHOWN else written
+    return None if like_a_token(written) else written
 
 
 def _mark(finding: Finding, document: Document) -> Mark:

@@ -45,7 +45,7 @@ class Document(Struct, frozen=True):
 def read(text: str) -> Document:
     """Read one YAML document whose root is a mapping. Raises Illegible where there is no tree to speak of."""
     node = composed(text)
-    if node is None:
+    if node is None or (isinstance(node, yaml.ScalarNode) and not node.value):
         raise Illegible("the file is empty; expected schema_version, backends and tiers", Mark(1, 1))
     if not isinstance(node, yaml.MappingNode):
         raise Illegible("expected keys with values, such as schema_version: 1", mark_of(node.start_mark))

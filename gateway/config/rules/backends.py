@@ -36,7 +36,7 @@ def engine_says_the_rest(config: Config) -> Iterator[Finding]:
     for path, backend in _all(config):
         if backend.engine is not None and backend.provider is None:
             for key in _PROVIDERS_OWN:
-                if key in backend.model_fields_set:
+                if getattr(backend, key) is not None:
                     yield found((*path, key), "only for a provider; this backend is served by an engine")
 
 

@@ -31,10 +31,11 @@ def attached_needs_urls(config: Config) -> Iterator[Finding]:
 def keys_have_an_effect(config: Config) -> Iterator[Finding]:
     """A key of the other kind would be obeyed by nobody, and its writer would think it were."""
     for path, engine in _of_kind(config, "llama_cpp"):
-        for key in sorted({"urls", "on_box", "region"} & engine.model_fields_set):
-            yield found((*path, key), _ONLY_ATTACHED, depends=((*path, "kind"),))
+        for key in ("urls", "on_box", "region"):
+            if getattr(engine, key) not in (None, ()):
+                yield found((*path, key), _ONLY_ATTACHED, depends=((*path, "kind"),))
     for path, engine in _of_kind(config, "attached"):
-        if "threads" in engine.model_fields_set:
+        if engine.threads is not None:
             yield found((*path, "threads"), _ONLY_LLAMA, depends=((*path, "kind"),))
 
 
