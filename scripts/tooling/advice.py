@@ -31,8 +31,8 @@ REMEDIES = (
         f"CA file, {AGAIN}",
     ),
     Remedy(
-        r"name resolution|name or service not known|nodename nor servname|connection refused|connection reset"
-        r"|network is unreachable|read timed out|connecttimeout|max retries exceeded|proxyerror",
+        r"newconnectionerror|name resolution|name or service not known|nodename nor servname"
+        r"|connection refused|connection reset|network is unreachable|read timed out|connecttimeout|max retries exceeded|proxyerror",
         "The package index did not answer. Behind a proxy set HTTPS_PROXY; for your company's mirror set "
         f"PIP_INDEX_URL or use `pip config set global.index-url`; {AGAIN}",
     ),

@@ -19,43 +19,46 @@ TRIAL = "import llama_cpp; llama_cpp.llama_backend_init()"
 class Engine:
     """llama-cpp-python in one environment, from the cache of wheels or compiled into it."""
 
-    def __init__(self, bench: Workbench, stamp: Stamp) -> None:
+    def __init__(self, bench: Workbench) -> None:
         """Nothing is touched before `make`."""
         self._bench = bench
-        self._stamp = stamp
         self._wheels = WheelCache(bench.places.wheels)
+        self._requirement = bench.pins("requirements-llama")
+        self._key = wheel_key(self._requirement, bench.places.env, processor_identity())
 
-    def make(self, *, required: bool) -> None:
-        """Install it, compiled for this processor; without a compiler a note, or SetupError if `required`."""
-        requirement = self._bench.pins("requirements-llama")
-        key = wheel_key(requirement, self._bench.places.env, processor_identity())
-        if self._stamp.holds("engine", key):
-            return
-        wheel = self._wheels.find(key)
-        if wheel is None and self._compiler_is_missing(required=required):
-            return
-        self._install(key, wheel or self._compile(key, requirement))
+    def foresee(self, stamp: Stamp, *, required: bool) -> bool:
+        """Whether `make` can succeed, asked before anything is spent on the rest of the environment.
 
-    def _compiler_is_missing(self, *, required: bool) -> bool:
+        Without a compiler and without a wheel it cannot: SetupError if `required`, otherwise a note.
+        """
+        if stamp.holds("engine", self._key) or self._wheels.find(self._key) or self._has_compiler():
+            return True
         path = self._bench.places.env.get("PATH")
-        named = self._bench.places.env.get("CXX", "").split()[:1]
-        if any(shutil.which(name, path=path) for name in (*named, *COMPILERS)):
-            return False
         managers = frozenset(name for name, _ in COMPILER_PACKAGES if shutil.which(name, path=path))
         remedy = compiler_install_command(managers)
         if required:
             raise SetupError(
                 "No C++ compiler is here, and the CPU engine (llama-cpp-python) is compiled on this machine.",
-                advice=f"{remedy}   and start again. To serve without the CPU engine, give a configuration "
+                advice=f"{remedy}, and start again. To serve without the CPU engine, give a configuration "
                 "whose tiers are in the cloud or on vLLM: scripts/run --config FILE",
             )
         self._bench.console.warn(
             f"No C++ compiler, so no CPU engine: a tier on it stays down, others answer. To get it: {remedy}"
         )
-        return True
+        return False
 
-    def _compile(self, key: str, requirement: str) -> Path:
-        version = requirement.partition("==")[2].split()[0]
+    def make(self, stamp: Stamp) -> None:
+        """Install it, compiled for this processor, unless the environment has it."""
+        if not stamp.holds("engine", self._key):
+            self._install(stamp, self._wheels.find(self._key) or self._compile())
+
+    def _has_compiler(self) -> bool:
+        env = self._bench.places.env
+        named = env.get("CXX", "").split()[:1]
+        return any(shutil.which(name, path=env.get("PATH")) for name in (*named, *COMPILERS))
+
+    def _compile(self) -> Path:
+        version = self._requirement.partition("==")[2].split()[0]
         console = self._bench.console
         with console.step(f"Compile llama-cpp-python {version}, once (about 5 min)") as step:
             done = 0.0
@@ -71,7 +74,7 @@ class Engine:
             def waiting() -> None:
                 console.say("  ..     Another process is compiling the same wheel; waiting for it")
 
-            return self._wheels.make(key, build, waiting)
+            return self._wheels.make(self._key, build, waiting)
 
     def _build(self, ready: Path, scratch: Path, on_line: Callable[[str | None], None]) -> None:
         places = self._bench.places
@@ -91,15 +94,15 @@ class Engine:
             env = build_environment(places.env, scratch)
             self._bench.child("compile llama-cpp-python", argv, on_line=on_line, env=env)
 
-    def _install(self, key: str, wheel: Path) -> None:
+    def _install(self, stamp: Stamp, wheel: Path) -> None:
         python = self._bench.places.python
-        self._stamp.begin("engine")
+        stamp.begin("engine")
         with self._bench.console.step("CPU engine"):
             words = (*PIP, "install", "--no-deps", "--no-index", "--force-reinstall", wheel)
             self._bench.child("install the CPU engine", (python, *words))
             try:
                 self._bench.child("load the compiled CPU engine; its wheel was thrown away", (python, "-c", TRIAL))
             except SetupError:
-                self._wheels.drop(key)
+                self._wheels.drop(self._key)
                 raise
-        self._stamp.finish("engine", key)
+        stamp.finish("engine", self._key)

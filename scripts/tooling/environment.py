@@ -23,6 +23,7 @@ class Environment:
         """Nothing is touched before `make`."""
         self._bench = bench
         self._python = bench.places.python
+        self._stamp_file = bench.places.venv / "forebay-stamp.json"
 
     def make(self, *, dev: bool, engine_required: bool) -> None:
         """Make or complete it; `dev` adds what tests and checks need.
@@ -32,17 +33,19 @@ class Environment:
         """
         with one_at_a_time(self._bench):
             self._bench.log.clear()
+            engine = Engine(self._bench)
+            wanted = self._bench.places.engine_wanted or engine_required
+            possible = wanted and engine.foresee(Stamp(self._stamp_file), required=engine_required)
             stamp = self._make_packages()
             if dev:
                 self._make_dev(stamp)
-            if self._bench.places.engine_wanted or engine_required:
-                Engine(self._bench, stamp).make(required=engine_required)
+            if possible:
+                engine.make(stamp)
 
     def _make_packages(self) -> Stamp:
         places = self._bench.places
-        file = places.venv / "forebay-stamp.json"
         facts = self._facts()
-        stamp = Stamp(file)
+        stamp = Stamp(self._stamp_file)
         if stamp.trusted and stamp.holds("packages", facts) and self._python.exists():
             return stamp
         console = self._bench.console
@@ -50,7 +53,7 @@ class Environment:
         with console.step(f"Virtual environment .venv, Python {platform.python_version()}"):
             words = (interpreter(), "-m", "venv", "--clear", places.venv)
             self._bench.child("make the virtual environment", words)
-        stamp = Stamp(file)
+        stamp = Stamp(self._stamp_file)
         stamp.begin("packages")
         self._install_pinned("requirements", "Packages")
         with console.step("Forebay itself"):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from scripts.tooling.advice import advise
-from scripts.tooling.command import Log, SetupError
+from scripts.tooling.command import TAIL_LINES, Log, SetupError
 from scripts.tooling.console import Console
 from scripts.tooling.places import Places
 
@@ -43,9 +43,8 @@ class Workbench:
 
     def failure(self, what: str) -> SetupError:
         """The error for a child that failed, with what it said last and what is known to help."""
-        tail = self.log.tail()
-        advice = advise("\n".join(tail))
-        return SetupError(f"Could not {what}.", advice=advice, log=self.log.path, tail=tail)
+        advice = advise("\n".join(self.log.lines()[-TAIL_LINES:]))
+        return SetupError(f"Could not {what}.", advice=advice, log=self.log.path, tail=self.log.tail())
 
     def pins(self, group: str) -> str:
         """The text of a group's requirement file."""
