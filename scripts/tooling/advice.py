@@ -32,7 +32,8 @@ REMEDIES = (
     ),
     Remedy(
         r"newconnectionerror|name resolution|name or service not known|nodename nor servname"
-        r"|connection refused|connection reset|network is unreachable|read timed out|connecttimeout|max retries exceeded|proxyerror",
+        r"|connection refused|connection reset|network is unreachable"
+        r"|read timed out|connecttimeout|max retries exceeded|proxyerror",
         "The package index did not answer. Behind a proxy set HTTPS_PROXY; for your company's mirror set "
         f"PIP_INDEX_URL or use `pip config set global.index-url`; {AGAIN}",
     ),
