@@ -15,6 +15,8 @@ def become_daemon(run: Callable[[Callable[[], None]], int], log: Path) -> int:
     Here it returns 0 as soon as `ready` was called, else the exit code of `run`. Standard output goes to `log`,
     standard error too once ready; until then it stays, so that the caller sees why nothing came of it.
     """
+    # What the caller's event loop left open for us (uvloop does) would stay open as long as we live.
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     reader, writer = os.pipe()
     # Nothing has begun a thread yet, so the fork is safe.
     child = os.fork()

@@ -5,6 +5,7 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Final, Self
 
 from local_models.endpoint import find_socket, host_log_path
@@ -31,7 +32,7 @@ _GREETING_S: Final = 5.0
 _START_S: Final = 30.0
 # A host that is ending still holds the lock while it stops its engines, each with SIGTERM and 10 s of grace.
 _REACH_S: Final = 45.0
-_AGAIN_S: Final = 0.05
+_BUSY_S: Final = 0.3
 _STOP_S: Final = 40.0
 
 
@@ -101,7 +102,6 @@ async def reach_host(home: Path, command: tuple[str, ...] | None) -> HostLink:
             while True:
                 if (link := await _try_to_reach(home, command)) is not None:
                     return link
-                await asyncio.sleep(_AGAIN_S)
     except TimeoutError as error:
         raise HostUnavailable(
             f"the engine host for {home} is at work but has not answered for {_REACH_S:.0f} s: "
@@ -127,25 +127,30 @@ async def _try_to_reach(home: Path, command: tuple[str, ...] | None) -> HostLink
 async def _start_host(home: Path, command: tuple[str, ...] | None) -> None:
     # -P: a file in the folder where Forebay was started must not stand in for a module of ours.
     program = command or (sys.executable, "-P", "-m", "local_models.host")
-    starting = await asyncio.create_subprocess_exec(
-        *program,
-        "--home",
-        str(home),
-        "--detach",
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-        env=inheritable(os.environ),
-    )
-    try:
-        async with asyncio.timeout(_START_S):
-            _, complaint = await starting.communicate()
-    except BaseException:
-        with suppress(ProcessLookupError):
-            starting.kill()
-        await starting.wait()
-        raise
-    if starting.returncode not in (0, HOST_BUSY):
-        said = [line for line in complaint.decode(errors="replace").splitlines() if line.strip()]
-        why = one_line(said[-1]) if said else f"exit code {starting.returncode}"
+    # A file and no pipe: the end of a pipe comes when its last copy is closed, and the host lives on.
+    with TemporaryFile() as complaints:
+        starting = await asyncio.create_subprocess_exec(
+            *program,
+            "--home",
+            str(home),
+            "--detach",
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=complaints,
+            env=inheritable(os.environ),
+        )
+        try:
+            async with asyncio.timeout(_START_S):
+                status = await starting.wait()
+        except BaseException:
+            with suppress(ProcessLookupError):
+                starting.kill()
+            await starting.wait()
+            raise
+        complaints.seek(0)
+        said = [line for line in complaints.read().decode(errors="replace").splitlines() if line.strip()]
+    if status == HOST_BUSY:
+        await asyncio.sleep(_BUSY_S)
+    elif status != 0:
+        why = one_line(said[-1]) if said else f"exit code {status}"
         raise HostUnavailable(f"the engine host did not start: {why} (its log: {host_log_path(home)})")

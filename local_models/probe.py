@@ -12,7 +12,8 @@ from local_models.logs import one_line
 from local_models.snapshot import parse_metrics
 from local_models.types import EngineMetrics
 
-_QUICK_S: Final = 2.0
+# Three failures in a row fence an engine: a hang is answered in about 5 s, a busy CPU is not taken for one.
+_QUICK_S: Final = 1.5
 # One token on a cold CPU, or a GPU that compiles its kernels on the first request.
 _CANARY_S: Final = 120.0
 

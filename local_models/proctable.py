@@ -61,8 +61,8 @@ def session_members(leader: int) -> tuple[Identity, ...]:
 
 
 def signal_group(leader: int, number: signal.Signals) -> None:
-    """Signal the process group that `leader` began; nothing happens when it is gone."""
-    with suppress(ProcessLookupError):
+    """Signal the process group that `leader` began; nothing happens when it is gone or not ours any more."""
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, number)
 
 
@@ -94,7 +94,7 @@ def kill_exactly(process: Identity) -> None:
         return
     try:
         if identify(process.pid) == process:
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError, PermissionError):
                 signal.pidfd_send_signal(handle, signal.SIGKILL)
     finally:
         os.close(handle)

@@ -45,7 +45,8 @@ from local_models.roster import Roster
 from local_models.types import EngineMetrics, EngineSnapshot, EngineSpec, EngineState
 
 _WATCH_S: Final = 1.0
-_WATCH_START_S: Final = 0.2
+# While it starts nobody should wait a second for the news; while it fails, two more checks tell a hiccup.
+_WATCH_CLOSELY_S: Final = 0.2
 _SWEEP_S: Final = 5.0
 
 
@@ -186,8 +187,7 @@ class EngineSupervisor:
             if self._process.state.serving:
                 self._metrics = await probe.metrics()
                 self._around.changed()
-            starting = self._process.state in (EngineState.STARTING, EngineState.WARMING)
-            await asyncio.sleep(_WATCH_START_S if starting else _WATCH_S)
+            await asyncio.sleep(_WATCH_S if self._process.state is EngineState.UP else _WATCH_CLOSELY_S)
 
     async def _try_canary(self, number: int, child: Child) -> None:
         verdict = await EngineProbe(child.url, self._around.http).canary()
@@ -205,8 +205,10 @@ class EngineSupervisor:
         self._metrics = None
         left = await sweep(child.pid, _SWEEP_S)
         child.close()
+        if left:
+            return Unkillable(number, left)
         self._around.roster.drop(self.spec.name)
-        return Unkillable(number, left) if left else None
+        return None
 
     def _dismiss_watchers(self) -> None:
         for watcher in self._watchers:

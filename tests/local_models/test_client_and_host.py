@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import uvloop
 
 from local_models.client import EngineHost, EngineSnapshot, EngineSpec, EngineState
 from local_models.errors import EngineNotUp, HostError
@@ -239,3 +240,19 @@ async def test_the_host_holds_no_secret_of_ours(tmp_path: Path, monkeypatch: pyt
     async with attached(tmp_path, fake_spec()):
         assert "sk-ant-canary-7781" not in str(host_of(tmp_path).environ())
         assert os.environ["ANTHROPIC_API_KEY"] == "sk-ant-canary-7781"
+
+
+def test_it_works_on_the_gateways_event_loop(tmp_path: Path) -> None:
+    """The gateway runs on uvloop, which starts children in a way of its own; the host keeps nothing of the caller's."""
+
+    async def use() -> None:
+        async with attached(tmp_path, fake_spec()) as engines:
+            await engines.wait_up("fake", timeout=PATIENCE_S)
+            files = {file.path for file in host_of(tmp_path).open_files()}
+            assert files == {
+                str(tmp_path / "logs/engine-host.log"),
+                str(tmp_path / "logs/engine-fake.log"),
+                str(tmp_path / "run/host.lock"),
+            }
+
+    uvloop.run(use())

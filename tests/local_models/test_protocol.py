@@ -161,7 +161,7 @@ async def test_a_host_of_another_version_is_ended_and_replaced(tmp_path: Path) -
             heard.append(decode_from_client(line))
             if isinstance(heard[-1], Stop):
                 server.close()
-                path.unlink()
+                path.unlink(missing_ok=True)
                 writer.write(encode(Stopped()))
         writer.close()
 
