@@ -10,7 +10,7 @@ from tests.architecture.rule import Finding, Rule, Sample
 from tests.architecture.source import EVERYTHING, SourceFile, SourceTree, dotted
 
 BROAD = frozenset({"Exception", "BaseException"})
-CANCELLATION = frozenset({"CancelledError", "BaseException", "KeyboardInterrupt", "SystemExit", "GeneratorExit"})
+CANCELLATION = frozenset({"CancelledError", "BaseException", "GeneratorExit"})
 LATER = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 
 

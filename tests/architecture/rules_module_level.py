@@ -13,7 +13,20 @@ DEFINING_CALLS = frozenset(
         # frozen values
         *FREEZERS,
         *("range", "sorted", "len", "min", "max", "sum", "int", "float", "str", "bytes", "Path", "Decimal"),
-        *("timedelta", "chr", "ord", "isalnum", "join", "strip", "split", "encode", "items", "keys", "values"),
+        *(
+            "timedelta",
+            "chr",
+            "ord",
+            "isalnum",
+            "join",
+            "strip",
+            "split",
+            "replace",
+            "encode",
+            "items",
+            "keys",
+            "values",
+        ),
         "encode_event",  # a constant of gateway/wire as it goes over the line
         # types and fields
         *("TypeVar", "ParamSpec", "NewType", "namedtuple", "cast", "auto", "field", "Field", "Meta", "ConfigDict"),
@@ -38,11 +51,13 @@ MUTABLE = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
 
 def import_time_work(file: SourceFile, tree: SourceTree) -> Iterator[Finding]:
     """A call that importing the module carries out, beyond those that define values and types."""
+    allowed = DEFINING_CALLS | tree.value_classes
+    if file.path.startswith("gateway/cli/"):
+        allowed |= REGISTERING_CALLS
+    allowed |= _value_makers(file.tree, allowed)
     for call in (node for statement in _run_at_import(file.tree.body) for node in _calls(statement)):
         name = dotted(call.func)
-        last = name.rpartition(".")[2]
-        registers = last in REGISTERING_CALLS and file.path.startswith("gateway/cli/")
-        if last not in DEFINING_CALLS | tree.value_classes and not registers:
+        if name.rpartition(".")[2] not in allowed:
             yield Finding(call.lineno, f"{name or ast.unparse(call.func)}() runs at import")
 
 
@@ -78,6 +93,17 @@ def _imported_roots(node: ast.Import | ast.ImportFrom) -> frozenset[str]:
     if isinstance(node, ast.ImportFrom):
         return frozenset({(node.module or ".").partition(".")[0]})
     return frozenset(alias.name.partition(".")[0] for alias in node.names)
+
+
+def _value_makers(tree: ast.Module, allowed: frozenset[str]) -> frozenset[str]:
+    """Private functions of the module that do nothing but what may be done at import anyway."""
+    private = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name[0] == "_"}
+    return frozenset(
+        name
+        for name, node in private.items()
+        if all(dotted(part.func).rpartition(".")[2] in allowed for part in _calls_in(node))
+        and not any(isinstance(part, (ast.Global, ast.With, ast.While)) for part in ast.walk(node))
+    )
 
 
 def _run_at_import(body: list[ast.stmt]) -> Iterator[ast.stmt]:
@@ -165,12 +191,14 @@ RULES = (
             Sample("class Gate:\n    permits = make_permits()"),
             Sample("connect()"),
             Sample("if is_linux():\n    x = 1"),
+            Sample("def _names():\n    return open('names').read()\nNAMES = _names()"),
             Sample("app.command('serve')", "gateway/server/app.py"),
         ),
         good=(
             Sample("import re\nWORD = re.compile('a')\nNAMES = frozenset({'a'})\nT = TypeVar('T')"),
             Sample("class Price(NamedTuple):\n    usd: int\nFREE = Price(0)\nkey = lambda x: work(x)"),
             Sample("import typer\napp = typer.Typer()\napp.add_typer(models)", "gateway/cli/main.py"),
+            Sample("def _word(*parts):\n    return re.compile('|'.join(parts))\nWORD = _word('a', 'b')"),
             Sample("if __name__ == '__main__':\n    main()"),
             Sample("@work()\ndef f(x: int = 1) -> None:\n    work()"),
         ),

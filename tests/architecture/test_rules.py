@@ -2,11 +2,17 @@
 
 import pytest
 
-from tests.architecture import rules_handlers, rules_module_level, rules_shape, rules_tests
+from tests.architecture import rules_edge, rules_handlers, rules_module_level, rules_shape, rules_tests
 from tests.architecture.rule import Rule, broken_by
 from tests.architecture.source import SourceTree, parse, read_tree, tree_of
 
-RULES = (*rules_shape.RULES, *rules_module_level.RULES, *rules_handlers.RULES, *rules_tests.RULES)
+RULES = (
+    *rules_shape.RULES,
+    *rules_module_level.RULES,
+    *rules_handlers.RULES,
+    *rules_edge.RULES,
+    *rules_tests.RULES,
+)
 BAD = tuple((rule, sample) for rule in RULES for sample in rule.bad)
 GOOD = tuple((rule, sample) for rule in RULES for sample in rule.good)
 
