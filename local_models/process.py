@@ -62,8 +62,9 @@ class Policy:
     """Up for this long, the next crash starts from the first back-off again."""
     crash_limit: int = 5
     crash_window: float = 120.0
-    quarantine: float = 600.0
-    """After this it is tried again, unless the model file is bad."""
+    quarantine_first: float = 10.0
+    """After this it is tried again, unless the model file is bad; each further quarantine takes twice as long."""
+    quarantine_limit: float = 600.0
     bad_model_exits: frozenset[int] = frozenset()
     """Exit codes that say the model file cannot be served: trying again is pointless."""
 
@@ -87,6 +88,8 @@ class Process:
     up_at: float | None = None
     backoff: float = 0.0
     crashes: tuple[float, ...] = ()
+    quarantines: int = 0
+    """Since it was last up for long."""
 
 
 Step = tuple[Process, tuple[Effect, ...]]
@@ -141,7 +144,7 @@ def _probed(process: Process, event: ProbeEvent, now: float, policy: Policy) -> 
 def _start(process: Process, now: float, policy: Policy) -> Step:
     if process.pid is not None or process.state not in (EngineState.STOPPED, EngineState.QUARANTINE):
         return process, ()
-    return _launch(replace(process, crashes=(), backoff=policy.backoff_first), now, policy)
+    return _launch(replace(process, crashes=(), backoff=policy.backoff_first, quarantines=0), now, policy)
 
 
 def _launch(process: Process, now: float, policy: Policy) -> Step:
@@ -232,30 +235,32 @@ def _how(event: Exited) -> str:
 
 
 def _crash(process: Process, why: str, now: float, policy: Policy) -> Step:
-    crashes = (*(at for at in process.crashes if now - at < policy.crash_window), now)
-    if len(crashes) >= policy.crash_limit:
-        detail = f"{len(crashes)} crashes in {policy.crash_window:.0f} s, tried again later; the last: {why}"
-        given_up = replace(
-            process,
-            state=EngineState.QUARANTINE,
-            deadline=now + policy.quarantine,
-            detail=detail,
-            crashes=crashes,
-            up_at=None,
-        )
-        return given_up, ()
-    stable = process.up_at is not None and now - process.up_at >= policy.stable_after
-    wait = policy.backoff_first if stable else process.backoff
-    crashed = replace(
-        process,
+    if process.up_at is not None and now - process.up_at >= policy.stable_after:
+        process = replace(process, backoff=policy.backoff_first, quarantines=0)
+    recent = (*(at for at in process.crashes if now - at < policy.crash_window), now)
+    crashed = replace(process, crashes=recent, up_at=None)
+    if len(recent) >= policy.crash_limit:
+        return _quarantine(crashed, why, now, policy), ()
+    waiting = replace(
+        crashed,
         state=EngineState.RESTARTING,
-        deadline=now + wait,
+        deadline=now + process.backoff,
         detail=why,
-        crashes=crashes,
-        backoff=min(wait * 2, policy.backoff_limit),
-        up_at=None,
+        backoff=min(process.backoff * 2, policy.backoff_limit),
     )
-    return crashed, ()
+    return waiting, ()
+
+
+def _quarantine(process: Process, why: str, now: float, policy: Policy) -> Process:
+    wait = min(policy.quarantine_first * 2**process.quarantines, policy.quarantine_limit)
+    crashes = f"{len(process.crashes)} crashes in {policy.crash_window:.0f} s"
+    return replace(
+        process,
+        state=EngineState.QUARANTINE,
+        deadline=now + wait,
+        detail=f"{crashes}, tried again after {wait:.0f} s; the last: {why}",
+        quarantines=process.quarantines + 1,
+    )
 
 
 def _healthy(process: Process) -> Step:

@@ -25,7 +25,7 @@ QUICK = Policy(
     backoff_first=0.05,
     backoff_limit=0.4,
     crash_limit=4,
-    quarantine=600.0,
+    quarantine_first=600.0,
     bad_model_exits=frozenset((3, 4)),
 )
 

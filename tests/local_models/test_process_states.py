@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from local_models.process import Policy, Process, step
 from local_models.process_events import (
@@ -154,15 +156,29 @@ def test_a_minute_up_resets_the_back_off() -> None:
 
 
 def test_the_fifth_crash_in_two_minutes_is_the_last_for_a_while() -> None:
-    """Four crashes in 120 s are launched again, the fifth quarantines for ten minutes and keeps its reason."""
+    """Four crashes in 120 s are launched again, the fifth quarantines and keeps its reason."""
     four = replace(UP, crashes=(1.0, 2.0, 3.0, 4.0))
     given_up, effects = step(four, Exited(1, -9, "CUDA error"), 120.0, POLICY)
     assert given_up.state is EngineState.QUARANTINE
     assert effects == (Sweep(1),)
-    assert given_up.deadline == 720.0
+    assert given_up.detail.startswith("5 crashes in 120 s, tried again after 10 s")
     assert given_up.detail.endswith("killed by signal 9: CUDA error")
     goes_on, _ = step(four, Exited(1, -9, ""), 121.5, POLICY)
     assert goes_on.state is EngineState.RESTARTING
+
+
+def test_each_quarantine_takes_twice_as_long() -> None:
+    """10 s, 20 s … 600 s: a bad minute costs seconds, a hopeless engine is hardly ever tried. Served long: 10 s."""
+    waits = []
+    for before in range(8):
+        about_to_fall = replace(UP, crashes=(11.0, 12.0, 13.0, 14.0), quarantines=before)
+        quarantined, _ = step(about_to_fall, Exited(1, 1, ""), 20.0, POLICY)
+        assert quarantined.deadline is not None
+        waits.append(quarantined.deadline - 20.0)
+        assert quarantined.quarantines == before + 1
+    assert waits == [10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 600.0, 600.0]
+    rested, _ = step(replace(UP, quarantines=5), Exited(1, 1, ""), 70.0, POLICY)
+    assert rested.quarantines == 0
 
 
 def test_a_bad_model_file_keeps_the_engines_own_line() -> None:
@@ -190,3 +206,49 @@ def test_a_crash_forgets_the_process() -> None:
     late, effects = step(relaunched, CanaryOk(1), 30.0, POLICY)
     assert late == relaunched
     assert effects == ()
+
+
+WAITED_FOR = (EngineState.STARTING, EngineState.WARMING, EngineState.FENCED, EngineState.RESTARTING)
+ALIVE = (EngineState.WARMING, EngineState.UP, EngineState.DEGRADED, EngineState.FENCED)
+HAPPENINGS = st.sampled_from(
+    ["start", "stop", "tick", "exit", "bad", "health", "sick", "canary", "mute", "late exit", "left over"]
+)
+
+
+def happening(name: str, launch: int) -> Event:
+    """The event of that name about this launch."""
+    events: dict[str, Event] = {
+        "start": Start(),
+        "stop": StopAsked(),
+        "tick": Tick(),
+        "exit": Exited(launch, 1, ""),
+        "bad": Exited(launch, 3, "bad"),
+        "health": HealthOk(launch),
+        "sick": HealthFailed(launch, "?"),
+        "canary": CanaryOk(launch),
+        "mute": CanaryFailed(launch, "?"),
+        "late exit": Exited(launch - 1, 1, ""),
+        "left over": Unkillable(launch, (1,)),
+    }
+    return events[name]
+
+
+@given(st.lists(st.tuples(HAPPENINGS, st.floats(0.1, 200.0)), max_size=60))
+def test_whatever_happens_it_is_neither_forgotten_nor_doubled(history: list[tuple[str, float]]) -> None:
+    """In any order of events: one process at a time, every wait has an end, and no service without a process."""
+    process, now = Process(), 0.0
+    for name, passed in history:
+        now += passed
+        event = happening(name, process.launch)
+        if process.pid is None and isinstance(event, Exited | HealthOk | HealthFailed | CanaryOk | CanaryFailed):
+            continue  # nobody there to do that
+        process, effects = step(process, event, now, POLICY)
+        if Spawn(process.launch) in effects:
+            assert process.pid is None
+            process, _ = step(process, Spawned(process.launch, PID), now, POLICY)
+        if process.state in WAITED_FOR:
+            assert process.deadline is not None
+        if process.state in ALIVE:
+            assert process.pid == PID
+        if name == "stop":
+            assert process.state is EngineState.STOPPED

@@ -70,7 +70,7 @@ async def test_crashing_again_and_again_ends_in_quarantine_with_the_reason(tmp_p
     spec = fake_spec("--say", "out of memory", "--exit-at-once", "1")
     async with bench(tmp_path, spec) as engine:
         quarantined = await engine.until_state(EngineState.QUARANTINE)
-        assert "4 crashes in 120 s" in quarantined.detail
+        assert "4 crashes in 120 s, tried again after 600 s" in quarantined.detail
         assert quarantined.detail.endswith("exited with code 1: out of memory")
         assert quarantined.pid is None
         assert quarantined.url is None
