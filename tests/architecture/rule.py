@@ -38,9 +38,9 @@ class Rule(NamedTuple):
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def functions(tree: ast.AST) -> Iterator[FunctionNode]:
-    """Every function and method at any depth."""
-    return (node for node in ast.walk(tree) if isinstance(node, FunctionNode))
+def functions(file: SourceFile) -> Iterator[FunctionNode]:
+    """Every function and method of a file at any depth."""
+    return (node for node in file.nodes if isinstance(node, FunctionNode))
 
 
 def broken_by(rule: Rule, tree: SourceTree) -> tuple[str, ...]:

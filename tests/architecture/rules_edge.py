@@ -9,7 +9,7 @@ from tests.architecture.source import PRODUCT, SourceFile, SourceTree, dotted
 
 def wrapped_streams(file: SourceFile, _tree: SourceTree) -> Iterator[Finding]:
     """Starlette's middleware base class, by name or behind FastAPI's decorator."""
-    for node in ast.walk(file.tree):
+    for node in file.nodes:
         if isinstance(node, (ast.Name, ast.Attribute)) and dotted(node).endswith("BaseHTTPMiddleware"):
             yield Finding(node.lineno, f"{dotted(node)}: write raw ASGI middleware")
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "middleware":

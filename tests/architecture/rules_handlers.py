@@ -16,21 +16,21 @@ LATER = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
 
 def bare_handlers(file: SourceFile, _tree: SourceTree) -> Iterator[Finding]:
     """An `except:` that catches whatever comes, cancellation included."""
-    for handler in _handlers(file.tree):
+    for handler in _handlers(file):
         if handler.type is None:
             yield Finding(handler.lineno, "bare except: name what is expected")
 
 
 def silent_handlers(file: SourceFile, _tree: SourceTree) -> Iterator[Finding]:
     """A handler that does nothing about what it caught."""
-    for handler in _handlers(file.tree):
+    for handler in _handlers(file):
         if all(_is_nothing(statement) for statement in handler.body):
             yield Finding(handler.lineno, "the handler does nothing: handle it, or suppress() exactly what may come")
 
 
 def broad_suppress(file: SourceFile, _tree: SourceTree) -> Iterator[Finding]:
     """A `suppress` of everything."""
-    for node in ast.walk(file.tree):
+    for node in file.nodes:
         if isinstance(node, ast.Call) and dotted(node.func).rpartition(".")[2] == "suppress":
             for name in sorted(BROAD & {dotted(argument) for argument in node.args}):
                 yield Finding(node.lineno, f"suppress({name}) hides bugs as well: name what is expected")
@@ -38,7 +38,7 @@ def broad_suppress(file: SourceFile, _tree: SourceTree) -> Iterator[Finding]:
 
 def swallowed_cancellation(file: SourceFile, _tree: SourceTree) -> Iterator[Finding]:
     """A handler that catches cancellation by name and does not pass it on."""
-    for handler in _handlers(file.tree):
+    for handler in _handlers(file):
         names = _caught(handler) & CANCELLATION
         if names and not any(isinstance(node, ast.Raise) for node in ast.walk(handler)):
             yield Finding(handler.lineno, f"{', '.join(sorted(names))} is swallowed: raise it again after cleaning up")
@@ -46,16 +46,17 @@ def swallowed_cancellation(file: SourceFile, _tree: SourceTree) -> Iterator[Find
 
 def unfinished(file: SourceFile, _tree: SourceTree) -> Iterator[Finding]:
     """A note that something is still to be done, or a function that only says so."""
-    for token in tokenize.generate_tokens(io.StringIO(file.text).readline):
+    tokens = tokenize.generate_tokens(io.StringIO(file.text).readline) if LATER.search(file.text) else ()
+    for token in tokens:
         if token.type == tokenize.COMMENT and LATER.search(token.string):
             yield Finding(token.start[0], token.string)
-    for node in ast.walk(file.tree):
+    for node in file.nodes:
         if isinstance(node, ast.Raise) and node.exc is not None and "NotImplemented" in ast.unparse(node.exc):
             yield Finding(node.lineno, ast.unparse(node))
 
 
-def _handlers(tree: ast.AST) -> Iterator[ast.ExceptHandler]:
-    return (node for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler))
+def _handlers(file: SourceFile) -> Iterator[ast.ExceptHandler]:
+    return (node for node in file.nodes if isinstance(node, ast.ExceptHandler))
 
 
 def _caught(handler: ast.ExceptHandler) -> frozenset[str]:

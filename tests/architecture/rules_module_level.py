@@ -71,7 +71,7 @@ def shared_mutables(file: SourceFile, _tree: SourceTree) -> Iterator[Finding]:
 
 def global_statements(file: SourceFile, _tree: SourceTree) -> Iterator[Finding]:
     """A function that writes a variable of its module."""
-    for node in ast.walk(file.tree):
+    for node in file.nodes:
         if isinstance(node, ast.Global):
             yield Finding(node.lineno, f"global {', '.join(node.names)}")
 
@@ -79,7 +79,7 @@ def global_statements(file: SourceFile, _tree: SourceTree) -> Iterator[Finding]:
 def hidden_imports(file: SourceFile, _tree: SourceTree) -> Iterator[Finding]:
     """An import inside a function, unless it is of something heavy and optional and says why it stands there."""
     lines = file.text.splitlines()
-    for function in functions(file.tree):
+    for function in functions(file):
         for node in ast.walk(function):
             if not isinstance(node, (ast.Import, ast.ImportFrom)):
                 continue

@@ -23,7 +23,7 @@ def module_length(file: SourceFile, _tree: SourceTree) -> Iterator[Finding]:
 
 def function_length(file: SourceFile, _tree: SourceTree) -> Iterator[Finding]:
     """A function that does not fit on a screen."""
-    for node in functions(file.tree):
+    for node in functions(file):
         lines = (node.end_lineno or node.lineno) - node.lineno + 1
         if lines > MAX_FUNCTION_LINES:
             yield Finding(node.lineno, f"{node.name} has {lines} lines, {MAX_FUNCTION_LINES} at most")
@@ -45,7 +45,7 @@ def public_docstrings(file: SourceFile, _tree: SourceTree) -> Iterator[Finding]:
 
 def stated_promises(file: SourceFile, _tree: SourceTree) -> Iterator[Finding]:
     """A test that does not state its promise."""
-    for node in functions(file.tree):
+    for node in functions(file):
         if file.is_test and node.name.startswith("test_") and ast.get_docstring(node) is None:
             yield Finding(node.lineno, f"{node.name} does not say what it promises")
 

@@ -20,7 +20,7 @@ def tests_nothing(file: SourceFile, _tree: SourceTree) -> Iterator[Finding]:
 
 def patched_objects(file: SourceFile, _tree: SourceTree) -> Iterator[Finding]:
     """A replaced attribute, or a mock."""
-    for node in ast.walk(file.tree):
+    for node in file.nodes:
         if isinstance(node, ast.Attribute) and node.attr in PATCHING and "monkeypatch" in dotted(node.value).lower():
             yield Finding(node.lineno, f"{dotted(node)}: hand the test's own part in")
         if isinstance(node, ast.Name) and node.id in MOCKS:
@@ -37,7 +37,7 @@ def sleeping_tests(file: SourceFile, _tree: SourceTree) -> Iterator[Finding]:
 
 def _tests(file: SourceFile) -> Iterator[FunctionNode]:
     if file.is_test:
-        yield from (node for node in functions(file.tree) if node.name.startswith("test_"))
+        yield from (node for node in functions(file) if node.name.startswith("test_"))
 
 
 def _asserts(node: ast.AST) -> bool:

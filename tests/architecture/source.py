@@ -17,6 +17,8 @@ class SourceFile(NamedTuple):
     path: str
     text: str
     tree: ast.Module
+    nodes: tuple[ast.AST, ...]
+    """Every node of the tree: walking is the dear part, and each rule wants it."""
 
     @property
     def room(self) -> str:
@@ -39,13 +41,14 @@ class SourceTree(NamedTuple):
 
 def parse(path: str, text: str) -> SourceFile:
     """The file that `text` would be at `path`."""
-    return SourceFile(path, text, ast.parse(text, path))
+    tree = ast.parse(text, path)
+    return SourceFile(path, text, tree, tuple(ast.walk(tree)))
 
 
 def tree_of(files: Iterable[SourceFile]) -> SourceTree:
     """Files together with the frozen classes that they define."""
     found = tuple(files)
-    classes = [node for file in found for node in ast.walk(file.tree) if isinstance(node, ast.ClassDef)]
+    classes = [node for file in found for node in file.nodes if isinstance(node, ast.ClassDef)]
     frozen = {node.name for node in classes if _is_frozen(node)}
     while heirs := {node.name for node in classes if _bases(node) & frozen} - frozen:
         frozen |= heirs

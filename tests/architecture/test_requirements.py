@@ -13,7 +13,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from scripts.tooling.lock import BUILD, DEV, LLAMA, RUNTIME, PinnedFile, pinned_blocks, wanted
-from tests.architecture.source import CODE, ROOT, SourceFile, read_tree
+from tests.architecture.source import CODE, ROOT, SourceFile, SourceTree
 
 FILES = (RUNTIME, LLAMA, BUILD, DEV)
 ADDRESS = re.compile(r"\S*://\S*|--(?:extra-)?index-url|--find-links|--trusted-host|^-[if]\s", re.MULTILINE)
@@ -106,7 +106,7 @@ def test_heavy_things_stay_out() -> None:
     assert not {"torch", "vllm", "transformers"} & set(pins(*FILES))
 
 
-def test_the_code_imports_only_what_is_declared(pyproject: Mapping[str, Any]) -> None:
+def test_the_code_imports_only_what_is_declared(pyproject: Mapping[str, Any], tree: SourceTree) -> None:
     """An undeclared import works here by luck of another's dependency and fails at the customer's.
 
     The engine alone may use the extra `cpu`: everything else starts without it. Scripts run beside the tests.
@@ -117,7 +117,7 @@ def test_the_code_imports_only_what_is_declared(pyproject: Mapping[str, Any]) ->
     allowed = (("scripts/", everything), ("local_models/llama/", engine), ("", core))
     undeclared = [
         f"{file.path}: {root}"
-        for file in read_tree().files
+        for file in tree.files
         if file.room in CODE
         for root in sorted(third_party(file))
         if canonicalize_name(dict(IMPORT_NAMES).get(root, root))
@@ -134,12 +134,12 @@ def distributions(requirements: Iterable[str]) -> frozenset[str]:
 def third_party(file: SourceFile) -> set[str]:
     """Top-level modules that a file imports from neither the standard library nor this project."""
     return {
-        root for root in _imported(file.tree) if root not in sys.stdlib_module_names and root not in (*CODE, "tests")
+        root for root in _imported(file.nodes) if root not in sys.stdlib_module_names and root not in (*CODE, "tests")
     }
 
 
-def _imported(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
+def _imported(nodes: Iterable[ast.AST]) -> Iterator[str]:
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:

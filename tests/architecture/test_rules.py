@@ -4,7 +4,7 @@ import pytest
 
 from tests.architecture import rules_edge, rules_handlers, rules_module_level, rules_shape, rules_tests
 from tests.architecture.rule import Rule, broken_by
-from tests.architecture.source import SourceTree, parse, read_tree, tree_of
+from tests.architecture.source import SourceTree, parse, tree_of
 
 RULES = (
     *rules_shape.RULES,
@@ -15,12 +15,6 @@ RULES = (
 )
 BAD = tuple((rule, sample) for rule in RULES for sample in rule.bad)
 GOOD = tuple((rule, sample) for rule in RULES for sample in rule.good)
-
-
-@pytest.fixture(scope="session")
-def tree() -> SourceTree:
-    """The project as it stands."""
-    return read_tree()
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
