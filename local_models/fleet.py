@@ -61,6 +61,8 @@ class Fleet:
         is left alone; one in quarantine is given another chance. Raises HostError for a kind it cannot launch.
         """
         wanted = {spec.name: spec for spec in specs}
+        if len(wanted) < len(specs):
+            raise HostError("two engines have the same name")
         for spec in specs:
             self._check(spec)
         async with self._planning:

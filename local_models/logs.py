@@ -61,11 +61,11 @@ class EngineLog:
             file = self._file if self._file is not None else self._open()
             if file.tell() + len(output) > self._limit and file.tell() > 0:
                 file = self._rotate()
-            file.write(note + output)
+            written = file.write(note + output)
         except OSError:
             self._lost += len(output)
         else:
-            self._lost = 0
+            self._lost = len(note + output) - written
 
     def _open(self) -> BinaryIO:
         self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -119,18 +120,32 @@ async def test_a_line_that_makes_no_sense_ends_one_connection_only(fake_host_hom
     other.close()
 
 
+async def refusal_of(link: HostLink) -> str:
+    """The reason for which the host hangs up. Raises TimeoutError."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                await link.receive(5.0)
+            except HostError as error:
+                return str(error)
+
+
 async def test_a_kind_that_the_host_cannot_launch_is_refused(attaching_host_home: Path) -> None:
     """The client learns it at once, with the kinds there are."""
     link = await HostLink.connect(attaching_host_home)
     await link.send(Ensure((SPEC,), keep=False))
-    refusal = ""
-    async with asyncio.timeout(10):
-        while not refusal:
-            try:
-                await link.receive(5.0)
-            except HostError as error:
-                refusal = str(error)
-    assert refusal == "the engine host refuses: engine small: this host runs no kind 'llama_cpp', only attached"
+    assert (
+        await refusal_of(link)
+        == "the engine host refuses: engine small: this host runs no kind 'llama_cpp', only attached"
+    )
+    link.close()
+
+
+async def test_two_engines_of_one_name_are_refused(fake_host_home: Path) -> None:
+    """Only one of them could be known by that name."""
+    link = await HostLink.connect(fake_host_home)
+    await link.send(Ensure((SPEC, SPEC), keep=False))
+    assert await refusal_of(link) == "the engine host refuses: two engines have the same name"
     link.close()
 
 
@@ -189,3 +204,11 @@ def test_children_inherit_what_they_need_and_no_keys() -> None:
     mine = {"PATH": "/bin", "LC_ALL": "C", "OMP_NUM_THREADS": "2", "CUDA_VISIBLE_DEVICES": "0"}
     keys = {"OPENAI_API_KEY": "x", "AWS_SECRET_ACCESS_KEY": "x", "PIP_INDEX_URL": "https://u:p@h", "MY_OWN": "x"}
     assert inheritable({**mine, **keys}) == mine
+
+
+def test_the_gateways_side_is_light() -> None:
+    """Following engines costs the gateway no HTTP client and no metrics library of the host's."""
+    program = "import sys, local_models.client; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    loaded = subprocess.run((sys.executable, "-c", program), capture_output=True, text=True, check=True).stdout.split()
+    assert "local_models" in loaded
+    assert not {"httpx", "prometheus_client", "pynvml", "numpy", "llama_cpp"} & set(loaded)
