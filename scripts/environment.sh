@@ -5,10 +5,15 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # The Python that made .venv comes first, so that a newer one appearing on the machine does not rebuild everything.
 find_python() {
   local made_with='' candidate version seen=''
-  if [ -z "${PYTHON:-}" ] && [ -f "$root/.venv/pyvenv.cfg" ]; then
+  if [ -f "$root/.venv/pyvenv.cfg" ]; then
     made_with=$(sed -n 's/^executable = //p' "$root/.venv/pyvenv.cfg")
   fi
-  for candidate in ${PYTHON:-"$made_with" python3.13 python3.12 python3.11 python3}; do
+  if [ -n "${PYTHON:-}" ]; then
+    set -- "$PYTHON"
+  else
+    set -- "$made_with" python3.13 python3.12 python3.11 python3
+  fi
+  for candidate in "$@"; do
     version=$("$candidate" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) || continue
     if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
       if ! "$candidate" -c 'import ensurepip, venv' 2>/dev/null; then

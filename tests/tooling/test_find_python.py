@@ -89,3 +89,11 @@ def test_the_python_of_the_environment_stays(path: Path) -> None:
     assert find(path).stdout.strip() == str(kept)
     kept.unlink()
     assert find(path).stdout.strip() == "python3.13"
+
+
+def test_a_path_may_have_spaces(path: Path) -> None:
+    """A Python in a folder whose name has a space in it is one candidate, not two."""
+    folder = path / "my pythons"
+    folder.mkdir()
+    named = put(folder, "python", "3.12", fits=True)
+    assert find(path, PYTHON=str(named)).stdout.strip() == str(named)
