@@ -34,8 +34,8 @@ class Terminal:
 
     def json(self, document: object) -> None:
         """Write a document of plain values or structs as JSON; nothing else goes to standard output beside it."""
-        text = msgspec.json.format(msgspec.json.encode(document), indent=2).decode()
-        self.plain(text)
+        encoded = msgspec.json.Encoder(decimal_format="number").encode(document)
+        self.plain(msgspec.json.format(encoded, indent=2).decode())
 
     def plain(self, text: str) -> None:
         """Write a text as it is, neither wrapped nor coloured."""

@@ -2,6 +2,7 @@
 
 import string
 from collections.abc import Callable
+from copy import deepcopy
 
 import yaml
 from hypothesis import HealthCheck, example, given, settings
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from gateway.config.errors import ConfigError
 from gateway.config.load import MAX_PROBLEMS, parse
 from gateway.config.schema import Config
-from tests.config.files import CONFIGS, ENVIRON, FILE, VALID
+from tests.config.files import CONFIGS, ENVIRON, FILE, VALID, lines_of
 
 FILES = (VALID, *((CONFIGS / name).read_text("utf-8") for name in ("gpu-node.yaml", "two-region-company.yaml")))
 PLENTY = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -75,7 +76,8 @@ def put(holder: Tree, where: str | int, value: object) -> None:
 def mutation(draw: st.DrawFn) -> Callable[[Tree, str | int], None]:
     """Delete, rename, retype or move one value."""
     kind = draw(st.sampled_from(["delete", "rename", "retype", "nest"]))
-    odd, name = draw(ODD_VALUES), draw(st.text(string.ascii_letters + "_ .:*$\u00e9", max_size=12))
+    # A copy: later mutations may change what this one puts in, and the strategy would hand it out again.
+    odd, name = deepcopy(draw(ODD_VALUES)), draw(st.text(string.ascii_letters + "_ .:*$\u00e9", max_size=12))
 
     def mutate(holder: Tree, where: str | int) -> None:
         if kind == "retype" or (isinstance(holder, list) and kind == "rename"):
@@ -100,7 +102,7 @@ def spoilt_files(draw: st.DrawFn) -> bytes:
         candidates = places(tree)
         if not candidates:
             break
-        holder, where = draw(st.sampled_from(candidates))
+        holder, where = candidates[draw(st.integers(min_value=0, max_value=len(candidates) - 1))]
         mutation(draw)(holder, where)
     written: str = yaml.safe_dump(tree, sort_keys=False, allow_unicode=draw(st.booleans()))
     return written.encode("utf-8", "surrogatepass")
@@ -142,25 +144,17 @@ def test_any_yaml_like_text_is_a_config_or_problems_with_lines(text: str) -> Non
 
 
 @PLENTY
-@given(
-    st.data(),
-    st.text(string.ascii_letters + string.digits + "-_/+=.:@ \u00e9", min_size=8, max_size=40).filter(
-        lambda text: text not in VALID and text.strip() == text
-    ),
-)
-def test_a_secret_in_any_place_is_never_shown(data: st.DataObject, secret: str) -> None:
-    """Put where a text stands, wherever that is, a variable's value is in no problem."""
+@given(st.data(), st.text(string.ascii_letters + string.digits + "-_/+=.:@ \u00e9", max_size=40))
+def test_a_secret_in_any_place_is_never_shown(data: st.DataObject, rest: str) -> None:
+    """Put where a text stands, wherever that is, a variable's value is in no problem, nor a part of it."""
+    mark = "Zq7"
     tree = yaml.safe_load(VALID)
     texts = [(holder, where) for holder, where in places(tree) if isinstance(_at(holder, where), str)]
-    for holder, where in data.draw(st.lists(st.sampled_from(texts), min_size=1, max_size=4, unique_by=id)):
-        put(holder, where, data.draw(st.sampled_from(["${SECRET}", "x${SECRET}", "http://${SECRET}:1/v1"])))
+    for index in data.draw(st.sets(st.integers(min_value=0, max_value=len(texts) - 1), min_size=1, max_size=4)):
+        put(*texts[index], data.draw(st.sampled_from(["${SECRET}", "x${SECRET}", "http://${SECRET}:1/v1"])))
     content = yaml.safe_dump(tree, sort_keys=False).encode()
-    try:
-        parse(content, FILE, {**ENVIRON, "SECRET": secret})
-    except ConfigError as error:
-        said = str(error)
-        assert secret not in said
-        assert repr(secret)[1:-1] not in said
+    said = "\n".join(lines_of(content, {**ENVIRON, "SECRET": mark + rest.strip()}))
+    assert mark.lower() not in said.lower()
 
 
 def _at(holder: Tree, where: str | int) -> object:
