@@ -1,0 +1,312 @@
+"""OpenAI's answer objects, as vLLM fills them: whole, or as the chunks of a stream."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal, Protocol
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from local_models.llama.errors import RequestError
+from local_models.llama.jobs import Delta, Finish
+from local_models.llama.logprobs import TokenLogprob
+from local_models.llama.textstream import Placed
+
+_FLOOR: Final = -9999.0
+"""What stands for a log-probability of minus infinity, which JSON cannot say; vLLM's value."""
+
+
+class CachedTokens(Struct):
+    """`usage.prompt_tokens_details`."""
+
+    cached_tokens: int
+
+
+class Usage(Struct):
+    """Tokens of one request; `completion_tokens` counts the end-of-text tokens too, as they cost a step each."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: CachedTokens
+
+
+class TopLogprob(Struct):
+    """One likely token."""
+
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class ChatLogprob(Struct):
+    """One generated token of a chat answer."""
+
+    token: str
+    logprob: float
+    bytes: list[int]
+    top_logprobs: list[TopLogprob]
+
+
+class ChatLogprobs(Struct):
+    """`choices[].logprobs` of chat."""
+
+    content: list[ChatLogprob]
+    refusal: None = None
+
+
+class TextLogprobs(Struct):
+    """`choices[].logprobs` of completions."""
+
+    text_offset: list[int]
+    token_logprobs: list[float]
+    tokens: list[str]
+    top_logprobs: list[dict[str, float]]
+
+
+class AssistantMessage(Struct):
+    """The answer of a chat choice."""
+
+    role: Literal["assistant"]
+    content: str
+    refusal: None = None
+
+
+class ChatDelta(Struct):
+    """What a chat chunk adds."""
+
+    role: Literal["assistant"] | UnsetType = UNSET
+    content: str | UnsetType = UNSET
+
+
+class ChatChoice(Struct):
+    """A whole chat choice."""
+
+    index: int
+    message: AssistantMessage
+    logprobs: ChatLogprobs | None
+    finish_reason: Finish
+
+
+class ChatChunkChoice(Struct):
+    """A choice in a chat chunk."""
+
+    index: int
+    delta: ChatDelta
+    logprobs: ChatLogprobs | None
+    finish_reason: Finish | None
+
+
+class TextChoice(Struct):
+    """A choice of a completion, whole or in a chunk."""
+
+    index: int
+    text: str
+    logprobs: TextLogprobs | None
+    finish_reason: Finish | None
+
+
+class Answer(Struct):
+    """The envelope all four kinds share."""
+
+    id: str
+    object: str
+    created: int
+    model: str
+    choices: list[ChatChoice] | list[ChatChunkChoice] | list[TextChoice]
+    usage: Usage | UnsetType | None = UNSET
+
+
+class ErrorBody(Struct):
+    """OpenAI's error object."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class ErrorEnvelope(Struct):
+    """A response that is an error."""
+
+    error: ErrorBody
+
+
+@dataclass(slots=True)
+class Collected:
+    """One choice, gathered until it is whole."""
+
+    texts: list[str] = field(default_factory=list)
+    tokens: list[Placed[TokenLogprob]] = field(default_factory=list)
+    generated: int = 0
+    finish: Finish = "stop"
+
+    def add(self, delta: Delta) -> None:
+        """Take in one step."""
+        self.texts.append(delta.text)
+        self.tokens.extend(delta.tokens)
+        self.generated = delta.generated
+        self.finish = delta.finish or self.finish
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """What every object of one answer repeats."""
+
+    id: str
+    created: int
+    model: str
+    labels: tuple[bytes, ...]
+    """The vocabulary's bytes by token, for logprobs."""
+    logprobs: bool
+    stream_usage: bool
+    """Chunks say `usage: null` until the last one has it."""
+
+    def label(self, token: int) -> str:
+        """A token as text; a part of a character shows as U+FFFD and is exact in `bytes`."""
+        return self.labels[token].decode("utf-8", "replace")
+
+
+class Shape(Protocol):
+    """How one endpoint's answers look. Every method returns one JSON object."""
+
+    def whole(self, choices: list[Collected], usage: Usage) -> bytes:
+        """The unstreamed answer."""
+        ...
+
+    def opening(self, choice: int) -> bytes | None:
+        """The chunk that opens a choice, where the endpoint has one."""
+        ...
+
+    def chunk(self, delta: Delta) -> bytes:
+        """The chunk for one step."""
+        ...
+
+    def usage(self, usage: Usage) -> bytes:
+        """The last chunk when the client asked for usage."""
+        ...
+
+
+class ChatShape:
+    """`/v1/chat/completions`."""
+
+    def __init__(self, heading: Heading) -> None:
+        self._heading = heading
+        self._encode = msgspec.json.Encoder().encode
+
+    def whole(self, choices: list[Collected], usage: Usage) -> bytes:
+        """See `Shape`."""
+        done = [
+            ChatChoice(
+                index=index,
+                message=AssistantMessage("assistant", "".join(choice.texts)),
+                logprobs=self._logprobs(choice.tokens),
+                finish_reason=choice.finish,
+            )
+            for index, choice in enumerate(choices)
+        ]
+        heading = self._heading
+        return self._encode(Answer(heading.id, "chat.completion", heading.created, heading.model, done, usage))
+
+    def opening(self, choice: int) -> bytes | None:
+        """See `Shape`."""
+        return self._chunk([ChatChunkChoice(choice, ChatDelta("assistant", ""), None, None)])
+
+    def chunk(self, delta: Delta) -> bytes:
+        """See `Shape`."""
+        said = ChatDelta(content=delta.text) if delta.text or delta.tokens else ChatDelta()
+        logprobs = self._logprobs(delta.tokens) if delta.tokens else None
+        return self._chunk([ChatChunkChoice(delta.choice, said, logprobs, delta.finish)])
+
+    def usage(self, usage: Usage) -> bytes:
+        """See `Shape`."""
+        return self._chunk([], usage)
+
+    def _chunk(self, choices: list[ChatChunkChoice], usage: Usage | None = None) -> bytes:
+        heading = self._heading
+        shown = usage if usage is not None or heading.stream_usage else UNSET
+        return self._encode(Answer(heading.id, "chat.completion.chunk", heading.created, heading.model, choices, shown))
+
+    def _logprobs(self, tokens: Sequence[Placed[TokenLogprob]]) -> ChatLogprobs | None:
+        return ChatLogprobs([self._entry(placed.token) for placed in tokens]) if self._heading.logprobs else None
+
+    def _entry(self, described: TokenLogprob) -> ChatLogprob:
+        heading = self._heading
+        top = [
+            TopLogprob(heading.label(token), max(value, _FLOOR), list(heading.labels[token]))
+            for token, value in described.top
+        ]
+        token = described.token
+        return ChatLogprob(heading.label(token), max(described.logprob, _FLOOR), list(heading.labels[token]), top)
+
+
+class TextShape:
+    """`/v1/completions`."""
+
+    def __init__(self, heading: Heading) -> None:
+        self._heading = heading
+        self._encode = msgspec.json.Encoder().encode
+
+    def whole(self, choices: list[Collected], usage: Usage) -> bytes:
+        """See `Shape`."""
+        done = [
+            TextChoice(index, "".join(choice.texts), self._logprobs(choice.tokens), choice.finish)
+            for index, choice in enumerate(choices)
+        ]
+        return self._answer(done, usage)
+
+    def opening(self, _choice: int) -> bytes | None:
+        """Completions have no opening chunk."""
+        return None
+
+    def chunk(self, delta: Delta) -> bytes:
+        """See `Shape`."""
+        logprobs = self._logprobs(delta.tokens) if delta.tokens else None
+        unset = None if self._heading.stream_usage else UNSET
+        return self._answer([TextChoice(delta.choice, delta.text, logprobs, delta.finish)], unset)
+
+    def usage(self, usage: Usage) -> bytes:
+        """See `Shape`."""
+        return self._answer([], usage)
+
+    def _answer(self, choices: list[TextChoice], usage: Usage | UnsetType | None) -> bytes:
+        heading = self._heading
+        return self._encode(Answer(heading.id, "text_completion", heading.created, heading.model, choices, usage))
+
+    def _logprobs(self, tokens: Sequence[Placed[TokenLogprob]]) -> TextLogprobs | None:
+        if not self._heading.logprobs:
+            return None
+        logprobs = TextLogprobs([], [], [], [])
+        for placed in tokens:
+            described = placed.token
+            value = max(described.logprob, _FLOOR)
+            label = self._heading.label(described.token)
+            logprobs.text_offset.append(placed.offset)
+            logprobs.tokens.append(label)
+            logprobs.token_logprobs.append(value)
+            logprobs.top_logprobs.append({label: value, **self._alternatives(described)})
+        return logprobs
+
+    def _alternatives(self, described: TokenLogprob) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for token, value in described.top:  # best first: of tokens that look alike the likelier one is named
+            found.setdefault(self._heading.label(token), max(value, _FLOOR))
+        return found
+
+
+def usage_of(prompt: int, generated: int) -> Usage:
+    """The usage of a request."""
+    return Usage(prompt, generated, prompt + generated, CachedTokens(0))
+
+
+def error_json(error: RequestError) -> bytes:
+    """An error in OpenAI's shape."""
+    return msgspec.json.encode(ErrorEnvelope(ErrorBody(error.message, error.kind, error.param, error.code)))
+
+
+def event(data: bytes) -> bytes:
+    """One server-sent event."""
+    return b"data: " + data + b"\n\n"
+
+
+DONE: Final = b"data: [DONE]\n\n"

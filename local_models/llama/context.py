@@ -1,0 +1,129 @@
+"""The KV streams of a model and the batch that is decoded into them. One thread owns a context; no other may call it.
+
+`flash_attn_type=1` with split KV streams is at once the fastest setting measured and the exact one: what a sequence
+generates does not depend on which others are decoded beside it.
+"""
+
+import ctypes
+from typing import Final
+
+import llama_cpp
+import numpy as np
+from numpy.typing import NDArray
+
+from local_models.llama.errors import EXIT_REFUSED, StartError
+from local_models.llama.log import LlamaLog
+from local_models.llama.model import Model
+
+_PHYSICAL_BATCH: Final = 512
+"""Tokens computed at once. Part of the exactness: a reference made with another size differs in the last bits."""
+
+
+class Batch:
+    """Token rows for one call of llama_decode, kept in arrays that llama.cpp reads in place."""
+
+    def __init__(self, capacity: int) -> None:
+        self._tokens = np.zeros(capacity, dtype=np.int32)
+        self._positions = np.zeros(capacity, dtype=np.int32)
+        self._slots = np.zeros(capacity, dtype=np.int32)
+        self._wanted = np.zeros(capacity, dtype=np.int8)
+        self._one = np.ones(capacity, dtype=np.int32)
+        integers = ctypes.POINTER(ctypes.c_int32)
+        base = self._slots.ctypes.data
+        self._slot_pointers = (integers * capacity)(
+            *(ctypes.cast(base + 4 * place, integers) for place in range(capacity))
+        )
+        self.raw = llama_cpp.llama_batch(
+            n_tokens=0,
+            token=self._tokens.ctypes.data_as(integers),
+            embd=None,
+            pos=self._positions.ctypes.data_as(integers),
+            n_seq_id=self._one.ctypes.data_as(integers),
+            seq_id=self._slot_pointers,
+            logits=self._wanted.ctypes.data_as(ctypes.POINTER(ctypes.c_int8)),
+        )
+        self.capacity = capacity
+
+    def clear(self) -> None:
+        """Empty the batch."""
+        self.raw.n_tokens = 0
+
+    def add(self, slot: int, start: int, tokens: NDArray[np.int32], *, want_last: bool) -> None:
+        """Put `tokens` at position `start` and on of stream `slot`; with `want_last` the last one yields logits."""
+        begin = self.raw.n_tokens
+        end = begin + tokens.size
+        self._tokens[begin:end] = tokens
+        self._positions[begin:end] = np.arange(start, start + tokens.size, dtype=np.int32)
+        self._slots[begin:end] = slot
+        self._wanted[begin:end] = 0
+        if want_last:
+            self._wanted[end - 1] = 1
+        self.raw.n_tokens = end
+
+
+class Context:
+    """`parallel` KV streams of `context` tokens each."""
+
+    def __init__(self, model: Model, log: LlamaLog, *, parallel: int, context: int, threads: int, batch: int) -> None:
+        if context > model.trained_context:
+            raise StartError(
+                f"--context {context} is more than the {model.trained_context} tokens this model was trained for: "
+                f"use --context {model.trained_context} or less",
+                EXIT_REFUSED,
+            )
+        params = llama_cpp.llama_context_default_params()
+        params.n_ctx = parallel * context
+        params.n_seq_max = parallel
+        params.n_batch = max(batch, _PHYSICAL_BATCH)
+        params.n_ubatch = _PHYSICAL_BATCH
+        params.n_threads = params.n_threads_batch = threads
+        params.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED
+        params.kv_unified = False
+        params.no_perf = True
+        log.keep_errors()
+        pointer = llama_cpp.llama_init_from_model(model.pointer, params)
+        errors = log.kept_errors()
+        if not pointer:
+            why = errors[0] if errors else "no reason given"
+            raise StartError(
+                f"llama.cpp gives no context for --parallel {parallel} --context {context} ({why}): try smaller ones",
+                EXIT_REFUSED,
+            )
+        memory = llama_cpp.llama_get_memory(pointer)
+        assert memory, "a decoder has a memory"
+        self._pointer: llama_cpp.llama_context_p = pointer
+        self._memory: llama_cpp.llama_memory_t = memory
+        self._parallel = parallel
+        self._vocabulary = model.vocabulary.size
+        self.batch = Batch(params.n_batch)
+
+    def decode(self) -> int:
+        """Evaluate the batch. 0 means done; anything else is llama.cpp's code and leaves the streams in doubt."""
+        code: int = llama_cpp.llama_decode(self._pointer, self.batch.raw)
+        return code
+
+    def logits(self, rows: int) -> NDArray[np.float32]:
+        """The raw logits of the `rows` tokens that wanted them, in batch order: [rows, vocabulary].
+
+        A view into llama.cpp's memory, valid until the next `decode`. Callers must not write to it.
+        """
+        llama_cpp.llama_synchronize(self._pointer)
+        return np.ctypeslib.as_array(llama_cpp.llama_get_logits(self._pointer), shape=(rows, self._vocabulary))
+
+    def forget(self, slot: int) -> None:
+        """Empty one stream."""
+        llama_cpp.llama_memory_seq_rm(self._memory, slot, -1, -1)
+
+    def copy(self, source: int, target: int) -> None:
+        """Make stream `target` a copy of `source`. Between split streams llama.cpp copies all or nothing."""
+        llama_cpp.llama_memory_seq_rm(self._memory, target, -1, -1)
+        llama_cpp.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+
+    def clear(self) -> None:
+        """Empty every stream."""
+        for slot in range(self._parallel):
+            self.forget(slot)
+
+    def close(self) -> None:
+        """Free the streams."""
+        llama_cpp.llama_free(self._pointer)

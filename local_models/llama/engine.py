@@ -1,0 +1,178 @@
+"""The asyncio side of the engine: submits jobs to the owner thread and sorts what comes back into inboxes."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Final
+
+from local_models.llama.asks import Asks
+from local_models.llama.errors import Code, RequestError, StartError
+from local_models.llama.jobs import Began, Broke, Cancel, Delta, Died, Event, Gone, Job, Loaded, Order
+from local_models.llama.metrics import Ending, Timings
+from local_models.llama.worker import Worker
+
+_RETRY_AFTER: Final = 1
+
+
+class Inbox:
+    """Events of one job, in order, for the one task that awaits them."""
+
+    def __init__(self) -> None:
+        self._events: list[Delta | Began | Broke] = []
+        self._waiter: asyncio.Future[None] | None = None
+
+    def put(self, event: Delta | Began | Broke) -> None:
+        """Add an event and wake the reader."""
+        self._events.append(event)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def take(self) -> list[Delta | Began | Broke]:
+        """All events since the last call, at least one."""
+        while not self._events:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        events, self._events = self._events, []
+        return events
+
+
+@dataclass(slots=True)
+class _Ticket:
+    """A job the owner thread has not let go of."""
+
+    inbox: Inbox
+    choices: int
+    arrived: float
+    began: bool = False
+    open: bool = True  # somebody still reads the inbox
+    last: dict[int, float] = field(default_factory=dict)  # time of the latest token, by choice
+    finished: set[int] = field(default_factory=set)
+
+
+class Engine:
+    """One model being served. Everything here runs on the event loop."""
+
+    def __init__(self, worker: Worker, *, parallel: int, context: int, max_waiting: int) -> None:
+        self.worker = worker
+        self.timings = Timings()
+        self.asks: Asks | None = None
+        """Makes jobs; there once the model is loaded."""
+        self.failure: StartError | None = None
+        """Why nothing will be answered any more."""
+        self._ended: asyncio.Future[StartError] = asyncio.get_running_loop().create_future()
+        self._parallel = parallel
+        self._context = context
+        self._max_waiting = max_waiting
+        self._draining = False
+        self._tickets: dict[int, _Ticket] = {}
+        self._numbers = 0
+
+    @property
+    def waiting(self) -> int:
+        """Sequences without a slot, those on their way to the owner thread included."""
+        choices = sum(ticket.choices - len(ticket.finished) for ticket in self._tickets.values())
+        return max(choices - self.worker.snapshot.running, 0)
+
+    async def died(self) -> StartError:
+        """Wait for the owner thread to die of an error; returns that."""
+        return await asyncio.shield(self._ended)
+
+    def number(self) -> int:
+        """A fresh job number."""
+        self._numbers += 1
+        return self._numbers
+
+    def ready(self) -> Asks:
+        """What makes jobs. Raises RequestError (503) while loading, shutting down, or after a failure."""
+        if self.failure is not None:
+            raise _unavailable("engine_failed", f"the engine has failed: {self.failure}")
+        if self._draining:
+            raise _unavailable("shutting_down", "the engine is shutting down")
+        if self.asks is None:
+            raise _unavailable("model_loading", "the model is still loading")
+        return self.asks
+
+    def submit(self, job: Job, arrived: float) -> Inbox:
+        """Queue a job that arrived at time.monotonic() `arrived`. Raises RequestError (503) when too many wait."""
+        self.ready()
+        tickets = self._tickets.values()
+        taken = sum(ticket.choices - len(ticket.finished) for ticket in tickets)
+        waiting = sum(not ticket.began for ticket in tickets)
+        if taken + job.choices > self._parallel and waiting >= self._max_waiting:
+            raise _unavailable("overloaded", f"{waiting} requests are waiting already")
+        ticket = _Ticket(Inbox(), job.choices, arrived)
+        self._tickets[job.number] = ticket
+        self.worker.send(job)
+        return ticket.inbox
+
+    def release(self, number: int) -> None:
+        """Nobody reads the job's inbox any longer; what is left of it is cancelled."""
+        ticket = self._tickets.get(number)
+        if ticket is not None and ticket.open:
+            ticket.open = False
+            if len(ticket.finished) < ticket.choices:
+                self.worker.send(Cancel(number))
+
+    def drain(self) -> None:
+        """Take no new requests, fail those that wait, let the running ones go on."""
+        self._draining = True
+        self.worker.send(Order.DROP_WAITING)
+
+    def abort(self) -> None:
+        """Fail what is left."""
+        self.worker.send(Order.DROP_ALL)
+
+    def deliver(self, events: tuple[Event, ...]) -> None:
+        """Take the owner thread's events, on the event loop."""
+        for event in events:
+            if isinstance(event, Loaded):
+                self.asks = Asks(event.model, self._context)
+            elif isinstance(event, Died):
+                self._die(event.error)
+            else:
+                self._sort(event)
+
+    def _sort(self, event: Began | Delta | Broke | Gone) -> None:
+        ticket = self._tickets.get(event.job)
+        if ticket is None:
+            return
+        if isinstance(event, Gone):
+            del self._tickets[event.job]
+            self._count("abort", ticket.choices - len(ticket.finished))
+            return
+        if isinstance(event, Began):
+            ticket.began = True
+        elif isinstance(event, Delta):
+            self._time(ticket, event)
+        else:
+            self._count("error", ticket.choices - len(ticket.finished))
+            ticket.finished.update(range(ticket.choices))
+        if ticket.open:
+            ticket.inbox.put(event)
+
+    def _time(self, ticket: _Ticket, delta: Delta) -> None:
+        last = ticket.last.get(delta.choice)
+        if last is None:
+            self.timings.first_token.observe(delta.at - ticket.arrived)
+        else:
+            self.timings.between_tokens.observe(delta.at - last)
+        ticket.last[delta.choice] = delta.at
+        if delta.finish is not None:
+            ticket.finished.add(delta.choice)
+            self._count(delta.finish, 1)
+            if len(ticket.finished) == ticket.choices:
+                self.timings.request.observe(delta.at - ticket.arrived)
+
+    def _count(self, ending: Ending, choices: int) -> None:
+        self.timings.endings[ending] += choices
+
+    def _die(self, error: StartError) -> None:
+        self.failure = error
+        for number, ticket in list(self._tickets.items()):
+            ticket.inbox.put(Broke(number, "engine_failed", str(error)))
+            del self._tickets[number]
+        if not self._ended.done():
+            self._ended.set_result(error)
+
+
+def _unavailable(code: Code, message: str) -> RequestError:
+    return RequestError(503, code, message, retry_after=_RETRY_AFTER)

@@ -1,0 +1,124 @@
+"""What travels between the HTTP side and the owner thread: jobs and commands in, events out. Frozen."""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from local_models.llama.errors import Code, StartError
+from local_models.llama.grammar import Grammar
+from local_models.llama.logprobs import TokenLogprob
+from local_models.llama.model import Model
+from local_models.llama.sampling import Sampling
+from local_models.llama.textstream import Placed
+
+Finish = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """One request, ready to run: `choices` answers to the same prompt."""
+
+    number: int
+    prompt: NDArray[np.int32]
+    choices: int
+    sampling: Sampling
+    max_tokens: int
+    """Tokens one answer may have; the prompt and they fit into the context together."""
+    stops: tuple[str, ...] = ()
+    top_logprobs: int | None = None
+    """None: no logprobs; else that many alternatives per token."""
+    grammar: Grammar | None = None
+
+
+class Order(Enum):
+    """Commands without an argument."""
+
+    DROP_WAITING = auto()
+    """Fail every request that has a sequence without a slot: the engine is shutting down."""
+    DROP_ALL = auto()
+    """Fail every request."""
+    STOP = auto()
+    """End the thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Nobody waits for this job any longer."""
+
+    job: int
+
+
+Command = Job | Cancel | Order
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The model is there; requests can be run."""
+
+    model: Model
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """The owner thread has ended because of an error; nothing will be answered any more."""
+
+    error: StartError
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """The job's first sequence has a slot."""
+
+    job: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """One token of one choice, and the text it lets out (none while it is held back). `at` is time.monotonic().
+
+    `tokens` go with the text that releases them and are only filled when the job wants logprobs. `generated` counts
+    the choice's tokens so far, the one that ended it included.
+    """
+
+    job: int
+    choice: int
+    at: float
+    text: str
+    tokens: tuple[Placed[TokenLogprob], ...]
+    generated: int
+    finish: Finish | None
+
+
+@dataclass(frozen=True, slots=True)
+class Broke:
+    """The job failed; what it sent so far is all there is."""
+
+    job: int
+    code: Code
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The job holds nothing any longer. The last event of every job, exactly once, cancelled ones included."""
+
+    job: int
+
+
+Event = Loaded | Died | Began | Delta | Broke | Gone
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Plain numbers the owner thread publishes after every step. Replaced whole, so reading one needs no lock."""
+
+    running: int = 0
+    waiting: int = 0
+    kv_tokens: int = 0
+    prompt_tokens: int = 0
+    """Prompt tokens evaluated since the start."""
+    generation_tokens: int = 0
+    """Tokens generated since the start."""

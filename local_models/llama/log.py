@@ -1,0 +1,44 @@
+"""What llama.cpp has to say: warnings and errors go to stderr, and errors are kept while a model loads."""
+
+import ctypes
+import sys
+from typing import Final
+
+import llama_cpp
+
+_WARNING: Final = 3
+_ERROR: Final = 4
+_CONTINUED: Final = (
+    5  # the rest of a line whose beginning had a level; ggml.h numbers them, llama_cpp._logger is out of date
+)
+
+
+class LlamaLog:
+    """llama.cpp's log, which is one per process. Keep the object alive: llama.cpp holds a pointer into it."""
+
+    def __init__(self) -> None:
+        self._level = 0
+        self._kept: list[str] | None = None
+        self._callback = llama_cpp.llama_log_callback(self._take)
+        llama_cpp.llama_log_set(self._callback, ctypes.c_void_p(0))
+
+    def keep_errors(self) -> None:
+        """From here on errors are kept instead of printed, until `kept_errors`."""
+        self._kept = []
+
+    def kept_errors(self) -> tuple[str, ...]:
+        """The errors since `keep_errors`, each without its line end; later ones are printed again."""
+        kept, self._kept = self._kept or [], None
+        return tuple(kept)
+
+    def _take(self, level: int, text: bytes, _user_data: int | None) -> None:
+        if level != _CONTINUED:
+            self._level = level
+        if self._level not in (_WARNING, _ERROR):
+            return
+        line = text.decode("utf-8", "replace")
+        if self._level == _ERROR and self._kept is not None:
+            self._kept.append(line.strip())
+        else:
+            sys.stderr.write(line)
+            sys.stderr.flush()

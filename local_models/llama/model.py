@@ -1,0 +1,99 @@
+"""A loaded GGUF: weights, vocabulary and what its metadata says. The only caller of llama.cpp's model functions."""
+
+import ctypes
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import llama_cpp
+
+from local_models.llama.errors import EXIT_REFUSED, StartError
+from local_models.llama.log import LlamaLog
+
+_MAX_PIECE: Final = 4096
+_CONTROL: Final = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
+
+
+class Vocabulary:
+    """Text to tokens and back. Read-only after it is made, so any thread may use it while the model lives."""
+
+    def __init__(self, pointer: llama_cpp.llama_vocab_p) -> None:
+        self.pointer = pointer
+        self.size = llama_cpp.llama_vocab_n_tokens(pointer)
+        buffer = ctypes.create_string_buffer(_MAX_PIECE)
+        self.labels = tuple(self._piece(token, buffer, special=True) for token in range(self.size))
+        """The bytes of every token as logprobs name it; control tokens by their names, such as `<|im_end|>`."""
+        control = [token for token in range(self.size) if llama_cpp.llama_vocab_get_attr(pointer, token) & _CONTROL]
+        pieces = list(self.labels)
+        for token in control:
+            pieces[token] = self._piece(token, buffer, special=False)
+        self.pieces = tuple(pieces)
+        """The bytes every token adds to an answer; control tokens add none."""
+        self.ends = frozenset(token for token in range(self.size) if llama_cpp.llama_vocab_is_eog(pointer, token))
+        """Tokens that end an answer."""
+        self.control_texts = tuple(text for token in control if (text := self.labels[token].decode("utf-8", "replace")))
+        """Texts that would become control tokens where they are allowed to."""
+        self.longest = max(map(len, self.labels))
+        """Bytes of the longest token."""
+        self.bos = self._name(llama_cpp.llama_vocab_bos(pointer))
+        self.eos = self._name(llama_cpp.llama_vocab_eos(pointer))
+        self.adds_bos = bool(llama_cpp.llama_vocab_get_add_bos(pointer))
+
+    def tokenize(self, text: str, *, add_special: bool, parse_special: bool) -> list[int]:
+        """Token ids of `text`.
+
+        `add_special` adds what the model wants at the beginning (BOS); `parse_special` lets names of control tokens
+        in the text become these tokens. Text with unpaired surrogates raises UnicodeEncodeError.
+        """
+        data = text.encode()
+        room = len(data) + 8
+        buffer = (llama_cpp.llama_token * room)()
+        count = llama_cpp.llama_tokenize(self.pointer, data, len(data), buffer, room, add_special, parse_special)
+        if count < 0:
+            room = -count
+            buffer = (llama_cpp.llama_token * room)()
+            count = llama_cpp.llama_tokenize(self.pointer, data, len(data), buffer, room, add_special, parse_special)
+        return buffer[:count]
+
+    def _piece(self, token: int, buffer: ctypes.Array[ctypes.c_char], *, special: bool) -> bytes:
+        count = llama_cpp.llama_token_to_piece(self.pointer, token, buffer, _MAX_PIECE, 0, special)
+        return buffer.raw[: max(count, 0)]
+
+    def _name(self, token: int) -> str:
+        return self.labels[token].decode("utf-8", "replace") if 0 <= token < self.size else ""
+
+
+class Model:
+    """The weights and what belongs to them. `close` frees them; nothing made from the model may be used after."""
+
+    def __init__(self, path: Path, log: LlamaLog) -> None:
+        self.path = path
+        llama_cpp.llama_backend_init()
+        log.keep_errors()
+        pointer = llama_cpp.llama_model_load_from_file(str(path).encode(), llama_cpp.llama_model_default_params())
+        errors = log.kept_errors()
+        if not pointer:
+            raise StartError(f"llama.cpp refuses {path}: {errors[0] if errors else 'no reason given'}", EXIT_REFUSED)
+        self.pointer: llama_cpp.llama_model_p = pointer
+        vocabulary = llama_cpp.llama_model_get_vocab(pointer)
+        if not vocabulary or llama_cpp.llama_vocab_n_tokens(vocabulary) == 0:
+            raise StartError(f"{path} has no vocabulary: give a text model", EXIT_REFUSED)
+        if llama_cpp.llama_model_has_encoder(pointer) or not llama_cpp.llama_model_has_decoder(pointer):
+            raise StartError(f"{path} is an encoder model, which cannot generate: give a text model", EXIT_REFUSED)
+        self.vocabulary = Vocabulary(vocabulary)
+        self.trained_context = llama_cpp.llama_model_n_ctx_train(pointer)
+        """Tokens the model was trained to read at once."""
+        self.chat_template = self._metadata("tokenizer.chat_template")
+
+    def close(self) -> None:
+        """Free the weights."""
+        llama_cpp.llama_model_free(self.pointer)
+
+    def _metadata(self, key: str) -> str | None:
+        read: Callable[..., int] = llama_cpp.llama_model_meta_val_str
+        size = read(self.pointer, key.encode(), None, 0)
+        if size < 0:
+            return None
+        buffer = ctypes.create_string_buffer(size + 1)
+        read(self.pointer, key.encode(), buffer, size + 1)
+        return buffer.value.decode("utf-8", "replace")

@@ -1,0 +1,108 @@
+"""`$ref` and `allOf` on raw schemas: looking up local pointers and merging what must hold together. Pure."""
+
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import unquote
+
+from local_models.llama.errors import SchemaError
+
+MAX_CHOICES: Final = 500
+"""Values of an enum, alternatives of a union, schemas under allOf, properties of an object."""
+
+RawSchema = dict[str, object]
+"""A schema object as it came in; its values are only trusted after a check."""
+
+ANNOTATIONS: Final = frozenset(
+    {
+        "title", "description", "default", "example", "examples", "deprecated", "readOnly", "writeOnly",
+        "$schema", "$id", "$comment", "$defs", "definitions", "discriminator", "contentEncoding", "contentMediaType",
+    }
+)  # fmt: skip
+"""Keywords that say nothing about which values are valid."""
+
+
+def look_up(document: object, pointer: str) -> object:
+    """The part of the document that `pointer` (`#` or `#/…`, RFC 6901) names."""
+    if not pointer.startswith("#"):
+        raise SchemaError(f"$ref {pointer[:200]!r} is remote; only references inside the schema are followed")
+    if pointer not in ("#", "#/") and not pointer.startswith("#/"):
+        raise SchemaError(f"$ref {pointer[:200]!r} is an anchor; only pointers such as #/$defs/Name are followed")
+    here = document
+    for part in unquote(pointer[2:]).split("/") if len(pointer) > 2 else ():
+        key = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(here, dict) and key in here:
+            here = here[key]
+        elif isinstance(here, list) and key.isdecimal() and len(key) < 6 and int(key) < len(here):
+            here = here[int(key)]
+        else:
+            raise SchemaError(f"$ref {pointer[:200]!r} points to nothing")
+    return here
+
+
+def merge(left: RawSchema, right: RawSchema) -> RawSchema:
+    """A schema that holds where both do. Raises SchemaError when two keywords cannot be put into one."""
+    if _forbids_what_the_other_has(left, right) or _forbids_what_the_other_has(right, left):
+        raise SchemaError("allOf with additionalProperties: false beside further properties is not supported")
+    merged = dict(left)
+    for key, value in right.items():
+        if key not in merged or key in ANNOTATIONS:
+            merged.setdefault(key, value)
+        elif merged[key] != value:
+            merged[key] = _merged(key, merged[key], value)
+    return merged
+
+
+def _forbids_what_the_other_has(strict: RawSchema, other: RawSchema) -> bool:
+    declared, wanted = strict.get("properties", {}), other.get("properties", {})
+    return (
+        strict.get("additionalProperties") is False
+        and isinstance(declared, dict)
+        and isinstance(wanted, dict)
+        and not wanted.keys() <= declared.keys()
+    )
+
+
+def _merged(key: str, left: object, right: object) -> object:
+    if key in ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"):
+        return _extreme(key, max, left, right)
+    if key in ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"):
+        return _extreme(key, min, left, right)
+    if key in ("items", "additionalProperties"):
+        return {"allOf": [left, right]}
+    if key == "properties" and isinstance(left, dict) and isinstance(right, dict):
+        both = {name: {"allOf": [left[name], right[name]]} for name in left.keys() & right.keys()}
+        return {**left, **right, **both}
+    if key == "type":
+        return _types(left, right)
+    if isinstance(left, list) and isinstance(right, list):
+        return _lists(key, left, right)
+    raise _different(key)
+
+
+def _lists(key: str, left: list[object], right: list[object]) -> list[object]:
+    if key == "required":
+        return list(dict.fromkeys([*map(str, left), *map(str, right)]))
+    if key != "enum":
+        raise _different(key)
+    if max(len(left), len(right)) > MAX_CHOICES:
+        raise SchemaError(f"an enum has more than the limit of {MAX_CHOICES} values")
+    return [value for value in left if value in right]
+
+
+def _different(key: str) -> SchemaError:
+    return SchemaError(f"two different values of {key!r} in allOf are not supported")
+
+
+def _extreme(key: str, pick: Callable[[float, float], float], left: object, right: object) -> float:
+    if not isinstance(left, int | float) or not isinstance(right, int | float):
+        raise SchemaError(f"{key} must be a number")
+    return pick(left, right)
+
+
+def _types(left: object, right: object) -> list[object]:
+    ours = left[:8] if isinstance(left, list) else [left]  # there are seven types
+    theirs = right[:8] if isinstance(right, list) else [right]
+    shared = [kind for kind in ours if kind in theirs]
+    if "integer" in (*ours, *theirs) and "number" in (*ours, *theirs) and "integer" not in shared:
+        shared.append("integer")
+    return shared
