@@ -1,6 +1,7 @@
 """What the person sees: a line per step with its time, and on a terminal a live line while a step runs."""
 
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,8 @@ HEARTBEAT_S = 30.0
 REDRAW_S = 0.2
 WIDTH = 54
 
+COUNTED = re.compile(r"^\s*\[(\d+)/(\d+)\]")
+
 GREEN, RED, YELLOW, DIM, PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[33m", "\x1b[2m", "\x1b[0m"
 
 
@@ -20,6 +23,14 @@ def elapsed(seconds: float) -> str:
     if seconds < 60:
         return f"{seconds:.1f} s"
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def counted_share(line: str) -> float | None:
+    """The share that a line of ninja's or of a model pull (`[12/250] …`) says is done; None for other lines."""
+    found = COUNTED.match(line)
+    if found is None or int(found[2]) == 0:
+        return None
+    return min(int(found[1]) / int(found[2]), 1.0)
 
 
 class Step:

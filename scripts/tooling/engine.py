@@ -6,10 +6,11 @@ from pathlib import Path
 
 from scripts.tooling.advice import COMPILER_PACKAGES, compiler_install_command
 from scripts.tooling.command import SetupError
+from scripts.tooling.console import counted_share
 from scripts.tooling.places import interpreter
 from scripts.tooling.processor import processor_identity
 from scripts.tooling.stamp import Stamp
-from scripts.tooling.wheel import WheelCache, build_environment, ninja_share, wheel_key
+from scripts.tooling.wheel import WheelCache, build_environment, wheel_key
 from scripts.tooling.workbench import HASHED, PIP, Workbench
 
 COMPILERS = ("c++", "g++", "clang++")
@@ -65,7 +66,7 @@ class Engine:
 
             def on_line(line: str | None) -> None:
                 nonlocal done
-                done = max(done, (ninja_share(line) if line else None) or 0.0)
+                done = max(done, (counted_share(line) if line else None) or 0.0)
                 step.progress(done or None)
 
             def build(ready: Path, scratch: Path) -> None:

@@ -1,6 +1,6 @@
 """Puts the model that the tests run on where they look for it."""
 
-from scripts.tooling.wheel import ninja_share
+from scripts.tooling.console import counted_share
 from scripts.tooling.workbench import Workbench
 
 
@@ -12,7 +12,7 @@ def place_test_model(bench: Workbench) -> None:
     with bench.console.step("Test model SmolLM2-135M-Instruct Q4_1 (98 MB)") as step:
 
         def on_line(line: str | None) -> None:
-            step.progress(ninja_share(line) if line else None)
+            step.progress(counted_share(line) if line else None)
 
         words = (places.python, "-m", "scripts.tooling.pull_model", places.cache, places.test_model)
         bench.child("pull the test model", words, on_line=on_line)

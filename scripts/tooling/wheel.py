@@ -5,7 +5,6 @@ processor it was compiled for; this one is keyed by everything that shapes the m
 """
 
 import fcntl
-import re
 import shutil
 import sysconfig
 import tempfile
@@ -23,8 +22,6 @@ SHAPING = ("CMAKE_ARGS", "CC", "CXX", "CFLAGS", "CXXFLAGS")
 
 BUILDING = ".building-"
 
-NINJA_LINE = re.compile(r"^\s*\[(\d+)/(\d+)\]")
-
 
 def build_environment(env: Mapping[str, str], scratch: Path) -> dict[str, str]:
     """The environment to compile in: the person's own CMAKE_ARGS come last and win.
@@ -40,14 +37,6 @@ def wheel_key(requirement: str, env: Mapping[str, str], processor: str) -> str:
     shaping = [f"{name}={env.get(name, '')}" for name in SHAPING]
     python = sysconfig.get_config_var("SOABI") or ""
     return fingerprint(requirement, CMAKE_ARGS, *shaping, python, sysconfig.get_platform(), processor)
-
-
-def ninja_share(line: str) -> float | None:
-    """The share of the build that a line of ninja's (`[12/250] …`) says is done; None for other lines."""
-    found = NINJA_LINE.match(line)
-    if found is None or int(found[2]) == 0:
-        return None
-    return min(int(found[1]) / int(found[2]), 1.0)
 
 
 class WheelCache:

@@ -4,7 +4,7 @@ from io import StringIO
 
 import pytest
 
-from scripts.tooling.console import GREEN, HEARTBEAT_S, Console, elapsed, terminal_console
+from scripts.tooling.console import GREEN, HEARTBEAT_S, Console, counted_share, elapsed, terminal_console
 
 
 class Clock:
@@ -68,3 +68,17 @@ def test_a_pipe_gets_no_escape_codes() -> None:
     """Only a terminal is drawn on."""
     console = terminal_console(StringIO())
     assert not console.live
+
+
+@pytest.mark.parametrize(
+    ("line", "share"),
+    [
+        ("  [35/140] /usr/bin/g++ -c x.cpp", 0.25),
+        ("[140/140] Linking", 1.0),
+        ("Collecting cmake", None),
+        ("[0/0] x", None),
+    ],
+)
+def test_counted_lines_tell_how_far_it_is(line: str, share: float | None) -> None:
+    """The counter of a build or of a pull becomes a share; other lines say nothing."""
+    assert counted_share(line) == share

@@ -12,6 +12,7 @@ from scripts.tooling.command import SetupError
 from scripts.tooling.console import Console
 from scripts.tooling.environment import Environment
 from scripts.tooling.gate import GateStep, run_gate
+from scripts.tooling.model import place_test_model
 from scripts.tooling.places import Places, find_places
 from scripts.tooling.processor import processor_identity
 from scripts.tooling.wheel import WheelCache, wheel_key
@@ -190,6 +191,23 @@ def test_a_foreign_environment_does_not_leak_in(tmp_path: Path) -> None:
     assert not {"PYTHONPATH", "VIRTUAL_ENV"} & set(places.env)
     assert places.wheels == tmp_path / "c" / "wheels"
     assert places.test_model.parent == tmp_path / "c" / "models"
+
+
+def test_a_model_that_is_there_is_left_alone(tmp_path: Path) -> None:
+    """A second run of the tests pulls nothing; without the model the failed pull is explained."""
+    places = find_places(tmp_path, {"FOREBAY_CACHE": str(tmp_path / "cache")})
+    places.python.parent.mkdir(parents=True)
+    places.python.write_text("#!/bin/sh\necho no such model; exit 1\n", encoding="utf-8")
+    places.python.chmod(0o755)
+    out = StringIO()
+    bench = Workbench(places, Console(out, live=False, colour=False))
+    with pytest.raises(SetupError, match="pull the test model") as failure:
+        place_test_model(bench)
+    assert failure.value.tail[-1] == "no such model"
+    places.test_model.parent.mkdir(parents=True)
+    places.test_model.write_bytes(b"GGUF")
+    place_test_model(bench)
+    assert out.getvalue().count("\n") == 1
 
 
 def test_the_gate_runs_every_step(tmp_path: Path) -> None:

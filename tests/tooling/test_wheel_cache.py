@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.tooling.wheel import CMAKE_ARGS, WheelCache, build_environment, ninja_share, wheel_key
+from scripts.tooling.wheel import CMAKE_ARGS, WheelCache, build_environment, wheel_key
 from tests.architecture.source import ROOT
 
 WAIT_S = 30
@@ -125,17 +125,3 @@ def test_a_persons_own_build_settings_win(tmp_path: Path) -> None:
     env = build_environment({"CMAKE_ARGS": "-DLLAVA_BUILD=ON"}, tmp_path)
     assert env["CMAKE_ARGS"] == f"{CMAKE_ARGS} -DLLAVA_BUILD=ON"
     assert env["TMPDIR"] == str(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("line", "share"),
-    [
-        ("  [35/140] /usr/bin/g++ -c x.cpp", 0.25),
-        ("[140/140] Linking", 1.0),
-        ("Collecting cmake", None),
-        ("[0/0] x", None),
-    ],
-)
-def test_ninja_tells_how_far_it_is(line: str, share: float | None) -> None:
-    """The step counter of a build line becomes a share; other lines say nothing."""
-    assert ninja_share(line) == share
