@@ -5,7 +5,7 @@ from decimal import Decimal
 from msgspec import Struct
 
 from gateway.config.schema import Config, Tenant
-from gateway.config.sites import default_regions, eligible, engine_on_box, site, tenant_regions
+from gateway.config.sites import default_regions, eligible, engine_on_box, site, sites, tenant_regions
 from gateway.types import TIERS, Tier
 
 
@@ -119,7 +119,7 @@ def _tenant(config: Config, name: str, tenant: Tenant) -> TenantLine:
         regions=None if regions is None else tuple(sorted(regions)),
         local_only=local_only,
         keys=len(tenant.keys),
-        backends=eligible(config, regions, local_only=local_only),
+        backends=eligible(sites(config), regions, local_only=local_only),
     )
 
 

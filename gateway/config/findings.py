@@ -10,6 +10,7 @@ Path = tuple[str | int, ...]
 ROOT: Path = ()
 
 _LONGEST = 60
+_LOOKED_AT = 4 * _LONGEST  # more than is shown, and little enough for a search in quadratic time
 _SIMPLE_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SENSITIVE_KEYS = frozenset({"api_key", "hash"})
 # What keys of well-known services look like, and any long run of mixed letters and digits. A person who pastes a key
@@ -56,7 +57,7 @@ def found(
 
 def quoted(text: str) -> str:
     """`text` in double quotes: printable, one line, cut at 60 characters, and never something like a secret."""
-    if like_a_token(text) or (_NEAR_A_SECRET.search(text) and not _REFERENCE.fullmatch(text)):
+    if like_a_token(text) or (_NEAR_A_SECRET.search(text, 0, _LOOKED_AT) and not _REFERENCE.fullmatch(text)):
         return NOT_SHOWN
     short = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
     return "".join(c if c.isprintable() else _escaped(c) for c in json.dumps(short, ensure_ascii=False))
@@ -64,7 +65,7 @@ def quoted(text: str) -> str:
 
 def like_a_token(text: str) -> bool:
     """Whether a text looks as keys of well-known services do."""
-    return _TOKEN.search(text) is not None
+    return _TOKEN.search(text, 0, _LOOKED_AT) is not None
 
 
 def dotted(path: Path) -> str:

@@ -1,6 +1,6 @@
 """Where data goes: the region and the box of each backend, and what a list of regions and groups stands for."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from msgspec import Struct
@@ -61,11 +61,11 @@ def tenant_regions(config: Config, tenant: Tenant) -> frozenset[str] | None:
     return default_regions(config) if tenant.regions is None else _allowed(config, tenant.regions)
 
 
-def eligible(config: Config, regions: frozenset[str] | None, *, local_only: bool) -> tuple[str, ...]:
-    """The backends that may see data so bound, in the order of the file."""
+def eligible(places: Mapping[str, Site], regions: frozenset[str] | None, *, local_only: bool) -> tuple[str, ...]:
+    """The backends that may see data so bound, in the order of `places`."""
     return tuple(
         name
-        for name, place in sites(config).items()
+        for name, place in places.items()
         if (regions is None or place.region in regions) and (place.on_box or not local_only)
     )
 

@@ -1,5 +1,6 @@
 """From a file to a Config: what comes out of a valid one, and what is said when it cannot even be read."""
 
+import time
 from decimal import Decimal
 from pathlib import Path
 
@@ -172,6 +173,15 @@ def test_a_flood_of_problems_is_cut() -> None:
     said = lines_of(VALID + "".join(f"key{number}: 1\n" for number in range(5 * MAX_PROBLEMS)))
     assert len(said) == MAX_PROBLEMS + 1
     assert said[-1].endswith("and more; these are the first 100")
+
+
+@pytest.mark.parametrize("value", ["m" * 900_000, "${KEY}" * 100_000, "x1" * 400_000])
+def test_a_huge_value_is_refused_in_no_time(value: str) -> None:
+    """Neither filling it in nor looking for secrets in it takes more than linear time, and it is not repeated."""
+    started = time.monotonic()
+    (said,) = lines_of(edited(("gpt-5-mini", value)))
+    assert time.monotonic() - started < 20
+    assert len(said) < 200
 
 
 def test_problems_have_columns() -> None:

@@ -99,7 +99,7 @@ def test_a_tenants_regions_replace_the_default() -> None:
 
 def test_only_backends_inside_the_bounds_are_eligible() -> None:
     """An unknown region is inside no list; local_only asks for the box and not for the region."""
-    unknown = config_of(edited(("    region: us-east\n", "")))
+    unknown = sites(config_of(edited(("    region: us-east\n", ""))))
     assert eligible(unknown, None, local_only=False) == ("local", "gpu", "mini")
     assert eligible(unknown, frozenset({"eu-west", UNKNOWN_REGION + "x"}), local_only=False) == ("local", "gpu")
     assert eligible(unknown, None, local_only=True) == ("local", "gpu")

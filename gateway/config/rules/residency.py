@@ -1,10 +1,10 @@
 """Residency: somebody has said where data may go, in names that mean something, and somebody may answer everybody."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from gateway.config.findings import Finding, Path, found
 from gateway.config.schema import Config
-from gateway.config.sites import UNKNOWN_REGION, default_regions, eligible, sites, tenant_regions
+from gateway.config.sites import UNKNOWN_REGION, Site, default_regions, eligible, sites, tenant_regions
 from gateway.config.suggest import nearest
 
 _RESERVED = frozenset({"any", UNKNOWN_REGION})
@@ -59,7 +59,7 @@ def reserved_names(config: Config) -> Iterator[Finding]:
 
 def regions_exist(config: Config) -> Iterator[Finding]:
     """A misspelt region admits nothing: names match exactly, never by prefix."""
-    known = {*config.regions, *_regions_in_use(config)}
+    known = _known(config)
     for path, name in _allowances(config):
         if name not in known and name not in _RESERVED:
             message = "no backend stands in {}, and no group is called so"
@@ -78,34 +78,39 @@ def allowances_are_not_empty(config: Config) -> Iterator[Finding]:
 
 def everybody_can_be_answered(config: Config) -> Iterator[Finding]:
     """A caller whom no backend may serve is better told now than at each request."""
-    if len(sites(config)) < len(config.backends) or not config.backends:
+    places = sites(config)
+    if len(places) < len(config.backends) or not config.backends:
         return
-    yield from _nobody_by_default(config)
+    known = _known(config)
+    yield from _nobody_by_default(config, places)
     for name, tenant in config.tenants.items():
         regions, local_only = tenant_regions(config, tenant), tenant.local_only or config.policy.local_only
-        if _mean_something(config, tenant.regions) and not eligible(config, regions, local_only=local_only):
-            what = "local_only" if eligible(config, regions, local_only=False) else "regions"
+        if _mean_something(tenant.regions, known) and not eligible(places, regions, local_only=local_only):
+            what = "local_only" if eligible(places, regions, local_only=False) else "regions"
             message = f"no backend may answer this tenant: none fits its {what}"
             yield found(("tenants", name), message, depends=_world(config))
 
 
-def _nobody_by_default(config: Config) -> Iterator[Finding]:
-    if config.policy.local_only and not eligible(config, None, local_only=True):
+def _nobody_by_default(config: Config, places: Mapping[str, Site]) -> Iterator[Finding]:
+    policy = config.policy
+    if policy.local_only and not eligible(places, None, local_only=True):
         message = "no backend is on this box, so nothing could be answered"
         yield found(("policy", "local_only"), message, depends=_world(config))
-    elif _mean_something(config, config.policy.default_regions) and not eligible(
-        config, default_regions(config), local_only=config.policy.local_only
+    elif _mean_something(policy.default_regions, _known(config)) and not eligible(
+        places, default_regions(config), local_only=policy.local_only
     ):
         message = "no backend that may answer stands there, so nothing could be answered"
         yield found(("policy", "default_regions"), message, depends=_world(config))
 
 
-def _mean_something(config: Config, names: object) -> bool:
+def _mean_something(names: object, known: frozenset[str]) -> bool:
     """Whether an allowance has no other finding: a misspelt or empty one is judged once."""
-    if not isinstance(names, tuple):
-        return True
-    known = {*config.regions, *_regions_in_use(config)}
-    return bool(names) and known.issuperset(names)
+    return not isinstance(names, tuple) or (bool(names) and known.issuperset(names))
+
+
+def _known(config: Config) -> frozenset[str]:
+    """Every group, and every region something stands in."""
+    return frozenset({*config.regions, *_regions_in_use(config)})
 
 
 def _world(config: Config) -> tuple[Path, ...]:
