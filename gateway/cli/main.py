@@ -49,7 +49,7 @@ def application() -> typer.Typer:
     app = typer.Typer(
         name="forebay",
         help="Answers language-model requests on this box first, and goes to the cloud when it has to.",
-        epilog="Environment: FOREBAY_HOME (models, ledger and logs; ~/.forebay), FOREBAY_DEBUG=1 (tracebacks), NO_COLOR.",
+        epilog="Environment: FOREBAY_HOME (models, ledger, logs; ~/.forebay), FOREBAY_DEBUG=1 (tracebacks), NO_COLOR.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
