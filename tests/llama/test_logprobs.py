@@ -1,0 +1,55 @@
+"""Log-probabilities equal the plain log-softmax of the whole row."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from local_models.llama.logprobs import WINDOW, describe, log_normaliser, top_tokens
+
+
+def row(seed: int, size: int = 5_000, spread: float = 4.0) -> NDArray[np.float32]:
+    """A row of logits."""
+    return np.random.default_rng(seed).normal(0, spread, size).astype(np.float32)
+
+
+def exact(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The log-softmax in double precision."""
+    values = logits.astype(np.float64)
+    peak = values.max()
+    result: NDArray[np.float64] = values - peak - np.log(np.exp(values - peak).sum())
+    return result
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("top", [0, 1, 5, 20])
+def test_values_and_order_are_those_of_the_whole_row(seed: int, top: int) -> None:
+    """The chosen token and the top tokens carry their log-softmax, best first."""
+    logits = row(seed)
+    reference = exact(logits)
+    described = describe(logits, 17, top)
+    assert described.logprob == pytest.approx(reference[17], abs=1e-4)
+    order = np.argsort(-reference, kind="stable")[:top].tolist()
+    assert [token for token, _ in described.top] == order
+    assert [value for _, value in described.top] == pytest.approx(reference[order].tolist(), abs=1e-4)
+
+
+def test_more_tokens_than_lie_in_the_window_are_still_found() -> None:
+    """One token far above all others does not shorten the list."""
+    logits = row(1, 200)
+    logits[3] = logits.max() + 3 * WINDOW
+    assert top_tokens(logits, 20).tolist() == np.argsort(-logits, kind="stable")[:20].tolist()
+
+
+def test_ties_go_to_the_lower_id() -> None:
+    """Equal logits come in the order of their ids, so that two runs agree."""
+    assert top_tokens(np.zeros(1_000, dtype=np.float32), 3).tolist() == [0, 1, 2]
+
+
+def test_a_small_vocabulary_gives_what_there_is() -> None:
+    """Asking for more tokens than exist gives all of them."""
+    assert top_tokens(np.array([1.0, 2.0], dtype=np.float32), 20).tolist() == [1, 0]
+
+
+def test_huge_logits_do_not_overflow() -> None:
+    """The normaliser is computed around the maximum."""
+    assert log_normaliser(np.array([3e4, 3e4], dtype=np.float32)) == pytest.approx(3e4 + np.log(2), rel=1e-6)
