@@ -97,6 +97,7 @@ class Attempts:
     def _begin(self, run: Run, candidate: Candidate, reason: Reason, backend: Backend) -> Attempt:
         attempt = Attempt(len(run.attempts) + 1, candidate, reason, backend.served_by)
         run.attempts.append(attempt)
+        attempt.ignored = backend.ignores(run.request)
         self.breakers[candidate.backend].enter()
         return attempt
 

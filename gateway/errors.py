@@ -61,6 +61,7 @@ class Code(StrEnum):
     BODY_TIMEOUT = "body_timeout"
     UNSUPPORTED_ENCODING = "unsupported_content_encoding"
     METHOD_NOT_ALLOWED = "method_not_allowed"
+    ROUTE_NOT_FOUND = "route_not_found"
     INVALID_API_KEY = "invalid_api_key"
     MODEL_NOT_FOUND = "model_not_found"
     CONTEXT_LENGTH_EXCEEDED = "context_length_exceeded"

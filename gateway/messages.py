@@ -158,12 +158,13 @@ class Hints(Struct, frozen=True):
 
 
 class ChatRequest(Struct, frozen=True, kw_only=True):
-    """One parsed, bounded request. `ignored` names the body fields that were dropped.
+    """One parsed, bounded request, `created` at this Unix second. `ignored` names the body fields that were dropped.
 
     `logprobs` and `include_usage` say what the *client* wants to see; the gateway may ask backends for more.
     """
 
     id: str
+    created: int
     requested_model: str
     messages: tuple[Message, ...]
     sampling: Sampling = Sampling()

@@ -94,3 +94,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     decision_s: float | None
     policy: str
     ignored: tuple[str, ...]
+
+    @property
+    def attempt_count(self) -> int:
+        """Physical calls."""
+        return len(self.attempts)

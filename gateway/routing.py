@@ -78,7 +78,11 @@ class RoutingTable:
             return Target(backend=name)
         if self._known(name):
             return Target(tier=Tier(name))
-        raise RequestError(
+        raise self.unknown(requested_model)
+
+    def unknown(self, requested_model: str) -> RequestError:
+        """The 404 for a name that nobody knows."""
+        return RequestError(
             f"the model {requested_model!r} does not exist here; there are: {', '.join(self.names())}",
             code=Code.MODEL_NOT_FOUND,
             status=404,

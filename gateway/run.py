@@ -18,6 +18,7 @@ class Attempt:
         self.candidate = candidate
         self.reason = reason
         self.served_by = served_by
+        self.ignored: tuple[str, ...] = ()
         self.started_at = time.time()
         self._started = time.perf_counter()
         self.latency_s = 0.0
@@ -128,12 +129,25 @@ class Run:
         fate = AttemptStatus.CANCELLED if status is OutcomeStatus.CANCELLED else AttemptStatus.SUPERSEDED
         records = [attempt.record(AttemptStatus.ANSWERED if attempt is winner else fate) for attempt in self.attempts]
         answer = None if winner is None else records[self.attempts.index(winner)]
-        return _outcome(self.arrival, status, code, http_status, run=self, answer=answer, records=tuple(records))
+        return _outcome(
+            self.arrival,
+            status,
+            code,
+            http_status,
+            run=self,
+            answer=answer,
+            records=tuple(records),
+            ignored=self.request.ignored if winner is None else self.ignored_by(winner),
+        )
+
+    def ignored_by(self, attempt: Attempt) -> tuple[str, ...]:
+        """Body fields that had no part in an attempt's answer: unknown here, or refused by its backend."""
+        return tuple(sorted({*self.request.ignored, *attempt.ignored}))
 
 
 def refused(arrival: Arrival, error: AnswerError) -> Outcome:
     """The record of a request that nothing was decided for."""
-    return _outcome(arrival, OutcomeStatus.REFUSED, error.code, error.status)
+    return _outcome(arrival, OutcomeStatus.REFUSED, error.code, error.status, ignored=arrival.request.ignored)
 
 
 def _outcome(  # noqa: PLR0913 - the one place where the record is put together
@@ -145,6 +159,7 @@ def _outcome(  # noqa: PLR0913 - the one place where the record is put together
     run: Run | None = None,
     answer: AttemptRecord | None = None,
     records: tuple[AttemptRecord, ...] = (),
+    ignored: tuple[str, ...] = (),
 ) -> Outcome:
     request, identity = arrival.request, arrival.identity
     return Outcome(
@@ -171,5 +186,5 @@ def _outcome(  # noqa: PLR0913 - the one place where the record is put together
         ttft_s=None if run is None else run.ttft_s,
         decision_s=None if run is None else run.decided.took_s,
         policy=arrival.policy,
-        ignored=request.ignored,
+        ignored=ignored,
     )

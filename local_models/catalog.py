@@ -47,6 +47,9 @@ class CatalogEntry(Struct, frozen=True, kw_only=True):
     """Tokens the model was trained for, at most."""
     parameters: int
     description: str
+    confidence_floors: dict[str, tuple[float, float]] = {}
+    """By band of temperature (cold, warm, hot): what the evidence of 1 in 50 answers to easy prompts falls below,
+    and its median. Measured by `forebay calibrate`; the gateway's `confidence.evidence` defines it."""
 
     @property
     def bytes(self) -> int:
@@ -117,6 +120,7 @@ def builtin_catalog() -> Catalog:
                 context=8192,
                 parameters=134_515_008,
                 description="SmolLM2 135M Instruct, Q4_1: quick on any CPU, for easy requests in English",
+                confidence_floors={"cold": (-2.0, -1.05), "warm": (-2.35, -1.4), "hot": (-2.6, -1.9)},
             ),
         )
     )

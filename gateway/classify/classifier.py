@@ -5,13 +5,11 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from msgspec import Struct
-
 from gateway.classify.difficulty import Difficulty
 from gateway.classify.measures import Reading
-from gateway.classify.tasks import REASONING, detect
+from gateway.classify.tasks import REASONING, TaskRule, detect
 from gateway.messages import ChatRequest
-from gateway.types import Classification, Complexity, Signal, Tier, TokenCount
+from gateway.types import Classification, Complexity, Signal, TokenCount
 
 # Where P(hard) turns from low to medium, and from medium to high: chosen on the labelled prompts so that errors on
 # easy and on hard ones are about equally frequent, and so that what is called high is hard in 19 of 20 cases.
@@ -25,13 +23,6 @@ _NEEDS_NONE = -2.0
 _ASKED_LENGTH = re.compile(r"(\d{2,5})[\s-]+(words?|pages?|lines?|sentences?)", re.IGNORECASE)
 _TOKENS_PER = MappingProxyType({"word": 1.35, "page": 650.0, "line": 14.0, "sentence": 25.0})
 _USUAL_OUTPUT = MappingProxyType({Complexity.LOW: 80, Complexity.MEDIUM: 300, Complexity.HIGH: 700})
-
-
-class TaskRule(Struct, frozen=True):
-    """One row of the task table: where such work starts, and how many tokens its answer usually has."""
-
-    start: Tier | None = None
-    expected_output: int | None = None
 
 
 class Classifier:

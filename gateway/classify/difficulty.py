@@ -32,7 +32,7 @@ class Difficulty:
     """Judges how hard a request is."""
 
     def __init__(self, weights: Weights) -> None:
-        self._weights = weights
+        self.weights = weights
 
     @classmethod
     def shipped(cls) -> "Difficulty":
@@ -42,7 +42,7 @@ class Difficulty:
 
     def judge(self, reading: Reading) -> tuple[float, tuple[Signal, ...]]:
         """The log-odds of being hard, and the signals they are the sum of, weightiest first."""
-        weights = self._weights
+        weights = self.weights
         signals = [
             Signal(name, value, value * weight)
             for name, value in measure(reading).items()

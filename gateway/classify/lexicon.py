@@ -114,5 +114,8 @@ CODE = re.compile(
     re.MULTILINE,
 )
 LISTED = re.compile(r"^\s*(?:[-*•]|\(?\d{1,2}[.)]|[a-z]\))\s+", re.MULTILINE)
+ONLY = re.compile(
+    r"\b(?:only|nothing else|just the|no (?:words|comments?|explanations?|prose)|the value)\b", re.IGNORECASE
+)
 CLAUSE = re.compile(r"[,;:—–]|\band\b|\bor\b", re.IGNORECASE)
 SENTENCE = re.compile(r"[.!?]+(?:\s|$)|\n")

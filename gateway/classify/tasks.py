@@ -5,9 +5,13 @@ where the table gives it a start tier, and a wrong guess must not send hard work
 """
 
 import re
+from types import MappingProxyType
+
+from msgspec import Struct
 
 from gateway.classify.measures import Reading
 from gateway.messages import ChatRequest
+from gateway.types import Tier
 
 _SUMMARY = re.compile(r"\b(?:summari[sz]e|summary|tl;?dr|zusammenfass\w*|résum\w*|resum\w*)\b", re.IGNORECASE)
 _LONG_MATERIAL = 600
@@ -91,6 +95,34 @@ OTHER = "other"
 STRUCTURED = "structured"
 SUMMARY = "summary"
 REASONING = "reasoning"
+
+
+class TaskRule(Struct, frozen=True):
+    """One row of the task table: where such work starts, and how many tokens its answer usually has."""
+
+    start: Tier | None = None
+    expected_output: int | None = None
+
+
+DEFAULT_TASKS = MappingProxyType(
+    {
+        "faq": TaskRule(Tier.LIGHT, 80),
+        "chat": TaskRule(Tier.LIGHT, 40),
+        "formatting": TaskRule(Tier.LIGHT, 150),
+        "extraction": TaskRule(Tier.LIGHT, 40),
+        "classification": TaskRule(Tier.LIGHT, 10),
+        "translation": TaskRule(expected_output=150),
+        SUMMARY: TaskRule(Tier.MID, 200),
+        STRUCTURED: TaskRule(Tier.MID, 150),
+        REASONING: TaskRule(Tier.PREMIUM, 900),
+        "writing": TaskRule(expected_output=400),
+        "code": TaskRule(expected_output=500),
+        "maths": TaskRule(expected_output=300),
+        "analysis": TaskRule(expected_output=600),
+        OTHER: TaskRule(),
+    }
+)
+"""The task table where the configuration says nothing else. Without a start, complexity alone decides."""
 
 
 def detect(request: ChatRequest, reading: Reading) -> str:

@@ -12,6 +12,7 @@ from typer.main import get_command
 from gateway.cli.check import check
 from gateway.cli.console import Terminal
 from gateway.cli.schema import schema
+from gateway.cli.serve import serve
 from gateway.config.environment import process_environment
 from gateway.config.errors import ConfigError
 from gateway.errors import ForebayError
@@ -56,7 +57,7 @@ def application() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_options)
-    for command in (check, schema):
+    for command in (serve, check, schema):
         app.command()(command)
     return app
 

@@ -8,6 +8,7 @@ among many that follow by themselves is what a wrong answer looks like. What rem
 that strayed is less sure of how to go on) is taken out by floors that are measured per model and band.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
@@ -28,7 +29,7 @@ class Band(StrEnum):
 
 
 class Floors(Struct, frozen=True):
-    """Evidence of answers to easy prompts: `low` is what 1 in 20 falls below, `usual` is the median."""
+    """Evidence of answers to easy prompts: `low` is what 1 in 50 falls below, `usual` is the median."""
 
     low: float
     usual: float
@@ -82,11 +83,12 @@ def greedy_logprob(token: TokenLogprob) -> float:
 
 
 def trust(value: float, floors: Floors) -> float:
-    """Evidence on a scale of 0 to 1: 0.5 at the low floor, 0.85 at the usual value, linear between and below.
+    """Evidence on a scale of 0 to 1: 0.5 at the low floor, 0.75 at the usual value, straight between them.
 
-    Half the distance from the usual value to the floor again below the floor is 0.
+    Above the usual value it nears 0.95, never 1: a model may be sure and wrong. Below the floor it falls to 0
+    within the distance from the floor to the usual value.
     """
-    span = max(1e-6, floors.usual - floors.low)
-    if value >= floors.low:
-        return min(1.0, 0.5 + 0.35 * (value - floors.low) / span)
-    return max(0.0, 0.5 - 0.5 * (floors.low - value) / span)
+    above = (value - floors.low) / max(1e-6, floors.usual - floors.low)
+    if above <= 1:
+        return max(0.0, 0.5 + (0.25 if above >= 0 else 0.5) * above)
+    return 0.75 + 0.2 * (1 - math.exp(1 - above))

@@ -4,6 +4,7 @@ A body is decoded once into plain objects, so that its field names can be looked
 types; what has no place in the types is dropped and named, and what is unsafe is refused.
 """
 
+import time
 from typing import Annotated, Any
 
 import msgspec
@@ -37,7 +38,9 @@ class _StreamOptions(Struct):
     include_usage: bool | None = None
 
 
-class _ChatBody(Struct):
+class ChatBody(Struct):
+    """The body of POST /v1/chat/completions, field by field."""
+
     model: Annotated[str, Meta(min_length=1, max_length=256)]
     messages: Annotated[tuple[Message, ...], Meta(min_length=1, max_length=10_000)]
     max_tokens: MaxTokens | None = None
@@ -75,7 +78,7 @@ class _HintFields(Struct):
     allow_fallback: bool | None = None
 
 
-_BODY_FIELDS = frozenset(_ChatBody.__struct_fields__)
+_BODY_FIELDS = frozenset(ChatBody.__struct_fields__)
 _MESSAGE_FIELDS = frozenset(Message.__struct_fields__)
 _HINT_FIELDS = frozenset(_HintFields.__struct_fields__)
 _SCHEMA = "response_format.json_schema.schema"
@@ -87,9 +90,9 @@ def parse_chat(raw: bytes, header_hints: dict[str, str], request_id: str) -> Cha
 
     Raises RequestError with `param` naming the field at fault.
     """
-    fields = read_object(raw, _ChatBody)
+    fields = read_object(raw, ChatBody)
     refuse_unsafe(fields)
-    body = convert(fields, _ChatBody)
+    body = convert(fields, ChatBody)
     hints, ignored = _hints(body.metadata or {}, header_hints)
     ignored += unknown_fields(fields, _BODY_FIELDS)
     for message in fields["messages"]:
@@ -98,6 +101,7 @@ def parse_chat(raw: bytes, header_hints: dict[str, str], request_id: str) -> Cha
     _check_consistency(body)
     return ChatRequest(
         id=request_id,
+        created=int(time.time()),
         requested_model=body.model,
         messages=body.messages,
         sampling=_sampling(body),
@@ -116,7 +120,7 @@ def parse_chat(raw: bytes, header_hints: dict[str, str], request_id: str) -> Cha
     )
 
 
-def _sampling(body: _ChatBody) -> Sampling:
+def _sampling(body: ChatBody) -> Sampling:
     stop = (body.stop,) if isinstance(body.stop, str) else body.stop or ()
     return Sampling(
         temperature=body.temperature,
@@ -162,7 +166,7 @@ def _hints(metadata: JsonObject, headers: dict[str, str]) -> tuple[Hints, list[s
     return hints, ignored
 
 
-def _check_consistency(body: _ChatBody) -> None:
+def _check_consistency(body: ChatBody) -> None:
     """Rules that span fields."""
     if body.top_logprobs and not body.logprobs:
         raise RequestError("top_logprobs needs logprobs: true", param="top_logprobs")
@@ -186,7 +190,7 @@ def _check_message(message: Message, path: str) -> None:
         raise RequestError(f"a message of role {message.role} needs content", param=f"{path}.content")
 
 
-def _check_tool_choice(body: _ChatBody) -> None:
+def _check_tool_choice(body: ChatBody) -> None:
     tools = body.tools or ()
     if isinstance(body.tool_choice, NamedToolChoice):
         name = body.tool_choice.function.name

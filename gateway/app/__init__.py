@@ -1,0 +1,6 @@
+"""The only composition root: builds every part from the configuration, and owns every lifetime."""
+
+from gateway.app.gateway import Gateway
+from gateway.app.serving import serve
+
+__all__ = ["Gateway", "serve"]

@@ -1,0 +1,110 @@
+"""Engines: from the configuration to what the engine host runs, and from its snapshots to what the gate sees."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+from gateway.config.schema import Config, Engine
+from gateway.errors import ForebayError
+from gateway.gate import Gate
+from gateway.types import EngineView
+from local_models.catalog import resolve
+from local_models.client import EngineHost, EngineSnapshot, EngineSpec, EngineState
+from local_models.errors import LocalModelsError
+
+
+class EngineFailure(ForebayError):
+    """A model is missing, or the engine host cannot be used; the message says what to do."""
+
+
+def engine_specs(config: Config, home: Path) -> list[EngineSpec]:
+    """What the engine host is to run. Raises EngineFailure when a model is not on this box."""
+    try:
+        return [_spec(name, engine, home) for name, engine in config.engines.items()]
+    except LocalModelsError as error:
+        raise EngineFailure(str(error)) from error
+
+
+class Engines:
+    """Follows the engine host: the latest view of every engine, and the gate told of each change."""
+
+    def __init__(self, host: EngineHost, gate: Gate) -> None:
+        self._host = host
+        self._gate = gate
+        self._views: dict[str, EngineView] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def start(cls, specs: list[EngineSpec], home: Path, gate: Gate, *, keep: bool) -> "Engines":
+        """Have the engines run and follow them; returns before they are up. Raises EngineFailure."""
+        try:
+            host = await EngineHost.attach(home, specs, keep=keep)
+        except (LocalModelsError, OSError) as error:
+            raise EngineFailure(str(error)) from error
+        engines = cls(host, gate)
+        engines._take(host.snapshots())
+        engines._task = asyncio.create_task(engines._follow())
+        return engines
+
+    def view(self, name: str) -> EngineView | None:
+        """The engine at this moment."""
+        return self._views.get(name)
+
+    def snapshots(self) -> Mapping[str, EngineSnapshot]:
+        """What the host says of each engine."""
+        return self._host.snapshots()
+
+    async def settled(self, name: str, patience_s: float) -> EngineSnapshot:
+        """Wait until an engine is up. Raises EngineFailure with the reason when it does not come up."""
+        try:
+            return await self._host.wait_up(name, patience_s)
+        except LocalModelsError as error:
+            raise EngineFailure(str(error)) from error
+
+    async def close(self, *, stop: bool) -> None:
+        """Stop following, and with `stop` the engines too."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        await self._host.close(stop=stop)
+
+    async def _follow(self) -> None:
+        while True:
+            await self._host.changed()
+            self._take(self._host.snapshots())
+
+    def _take(self, snapshots: Mapping[str, EngineSnapshot]) -> None:
+        for snapshot in snapshots.values():
+            view = _view(snapshot)
+            if view != self._views.get(view.name):
+                self._views[view.name] = view
+                self._gate.update(view)
+
+
+def _spec(name: str, engine: Engine, home: Path) -> EngineSpec:
+    model = engine.model or ""
+    if engine.kind == "attached":
+        return EngineSpec(
+            name=name, kind="attached", model=model, urls=engine.urls, parallel=engine.parallel, context=engine.context
+        )
+    return EngineSpec(
+        name=name,
+        kind="llama_cpp",
+        model=model,
+        path=str(resolve(model, home)),
+        parallel=engine.parallel,
+        context=engine.context,
+        threads=engine.threads,
+    )
+
+
+def _view(snapshot: EngineSnapshot) -> EngineView:
+    state = snapshot.state
+    return EngineView(
+        name=snapshot.name,
+        ready=state.serving and snapshot.url is not None,
+        given_up=state in (EngineState.QUARANTINE, EngineState.STOPPED),
+        url=snapshot.url,
+        detail=f"{state.value}: {snapshot.detail}" if snapshot.detail else state.value,
+        served_by=snapshot.name,
+    )

@@ -1,0 +1,130 @@
+"""Every part of a running gateway, put together once and taken apart in the right order."""
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Self, TextIO
+
+from prometheus_client import CollectorRegistry
+
+from gateway.app import nouns
+from gateway.app.calibrations import calibrations
+from gateway.app.engines import Engines, engine_specs
+from gateway.attempt import Attempts
+from gateway.backends.chat import ChatClient
+from gateway.backends.local import LocalBackend
+from gateway.backends.openai import OpenAIBackend
+from gateway.broker import Broker, Stages
+from gateway.classify import Classifier, Difficulty
+from gateway.confidence import Confidence
+from gateway.config.schema import Backend, Config
+from gateway.config.sites import default_regions
+from gateway.gate import Gate
+from gateway.ledger import SqliteLedger
+from gateway.policy import Identities, Policy, Regions
+from gateway.ports import Backend as BackendPort
+from gateway.ports import Recorder
+from gateway.routing import RoutingTable
+from gateway.server.admin import build_admin
+from gateway.server.api import Edge, Pages
+from gateway.server.chat import ChatEndpoint
+from gateway.server.drain import Drain
+from gateway.server.http import Asgi
+from gateway.server.readiness import ReadinessProbe
+from gateway.telemetry import Fanout, Metrics, RequestLog
+from gateway.telemetry.metrics import GateCollector
+from gateway.throttle import EscalationThrottle
+
+
+class Gateway:
+    """A gateway that is ready to be served. Make one with `open`, as an async context."""
+
+    def __init__(self, config: Config, home: Path) -> None:
+        self.config = config
+        self.home = home
+        self.version = version("forebay")
+        self.drain = Drain()
+        self.table: RoutingTable = nouns.routing_table(config)
+        self.identities: Identities = nouns.identities(config)
+        self.gate = Gate(
+            {name: engine.parallel for name, engine in config.engines.items()}, nouns.gate_settings(config)
+        )
+        self._stack = AsyncExitStack()
+        self.engines: Engines | None = None
+        self.ledger: SqliteLedger
+        self.broker: Broker
+        self.api: Asgi
+        self.admin: Asgi
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            await self._build(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._stack.aclose()
+
+    async def _build(self, stack: AsyncExitStack) -> None:
+        """Parts are closed in the reverse of this order: callers first, the ledger last."""
+        specs = engine_specs(self.config, self.home)
+        self.ledger = SqliteLedger(self.home / "ledger.sqlite")
+        stack.callback(self.ledger.close)
+        registry = CollectorRegistry()
+        metrics = Metrics(registry, nouns.task_rules(self.config))
+        registry.register(GateCollector(self.gate.states))
+        recorders: list[Recorder] = [self.ledger, metrics]
+        sink = _log_sink(self.config)
+        if sink is not None:
+            request_log = RequestLog(sink)
+            stack.callback(request_log.close)
+            recorders.append(request_log)
+        if specs:
+            self.engines = await Engines.start(specs, self.home, self.gate, keep=self.config.server.keep_engines)
+            stack.push_async_callback(self.engines.close, stop=not self.config.server.keep_engines)
+        backends = {name: await self._backend(name, section, stack) for name, section in self.config.backends.items()}
+        attempts = Attempts(backends, self.gate, self.config.policy.escalation.max_attempts)
+        self.broker = Broker(self._stages(attempts, Fanout(*recorders)), nouns.broker_settings(self.config))
+        self._build_servers(attempts, registry)
+
+    def _stages(self, attempts: Attempts, recorder: Recorder) -> Stages:
+        policy, escalation = self.config.policy, self.config.policy.escalation
+        return Stages(
+            policy=Policy(Regions(self.config.regions), default_regions(self.config), local_only=policy.local_only),
+            classifier=Classifier(Difficulty.shipped(), nouns.task_rules(self.config)),
+            table=self.table,
+            attempts=attempts,
+            confidence=Confidence(calibrations(self.config, self.home), self.config.confidence.trigger_words),
+            throttle=EscalationThrottle(escalation.throttle_rate, escalation.throttle_after),
+            recorder=recorder,
+        )
+
+    def _build_servers(self, attempts: Attempts, registry: CollectorRegistry) -> None:
+        server = self.config.server
+        readiness = ReadinessProbe(self.table, self.gate.states, attempts.breakers, asyncio.get_running_loop().time)
+        chat = ChatEndpoint(self.broker, self.identities, self.drain, server.max_body_bytes, server.body_timeout_s)
+        pages = Pages(self.version, self.table, self.identities, readiness, self.drain)
+        self.api = Edge(chat, pages.app)
+        self.admin = build_admin(self.version, registry, self.gate, readiness)
+
+    async def _backend(self, name: str, section: Backend, stack: AsyncExitStack) -> BackendPort:
+        spec = self.table.specs[name]
+        client = ChatClient(name, nouns.deadlines(section.timeouts), _authorization(section))
+        stack.push_async_callback(client.close)
+        profile = nouns.profile(section.params)
+        if section.engine is not None:
+            assert self.engines is not None
+            return LocalBackend(spec, partial(self.engines.view, section.engine), profile, client)
+        return OpenAIBackend(spec, section.base_url or "", profile, client)
+
+
+def _authorization(section: Backend) -> Mapping[str, str]:
+    return {} if section.api_key is None else {"authorization": f"Bearer {section.api_key.get_secret_value()}"}
+
+
+def _log_sink(config: Config) -> TextIO | None:
+    return {"stdout": sys.stdout, "stderr": sys.stderr, "off": None}[config.log.requests]

@@ -1,0 +1,169 @@
+"""From the configuration to the plain values that stages are built with. Pure."""
+
+import hashlib
+from types import MappingProxyType
+
+import msgspec
+
+from gateway.backends.chat import Deadlines
+from gateway.backends.profile import Profile
+from gateway.broker import BrokerSettings
+from gateway.classify import DEFAULT_TASKS, TaskRule
+from gateway.config.schema import Backend, Config, Engine, Params, Tenant, Timeouts
+from gateway.config.schema import SlaClass as SlaSection
+from gateway.config.sites import default_regions, sites, tenant_regions
+from gateway.escalation import Limits
+from gateway.gate import GateSettings
+from gateway.policy import Identities
+from gateway.prices import NANO, price_from_dollars
+from gateway.probation import Window
+from gateway.routing import RoutingTable
+from gateway.types import BackendSpec, Capability, Identity, Price, Priority, SlaClass, Tier
+
+_JSON = frozenset({Capability.JSON_OBJECT, Capability.JSON_SCHEMA})
+# What each kind usually can; `capabilities` in the file says otherwise.
+_OF_ENGINE = _JSON | {Capability.LOGPROBS, Capability.MULTIPLE_CHOICES}
+_OF_PROVIDER = frozenset(Capability)
+
+_PRIORITIES = MappingProxyType(
+    {"batch": Priority.BATCH, "normal": Priority.NORMAL, "interactive": Priority.INTERACTIVE}
+)
+
+
+def backend_specs(config: Config) -> dict[str, BackendSpec]:
+    """The static facts of every backend, in the order of the file."""
+    places = sites(config)
+    specs = {}
+    for name, backend in config.backends.items():
+        engine = None if backend.engine is None else config.engines[backend.engine]
+        specs[name] = BackendSpec(
+            name=name,
+            model=backend.model or (engine and engine.model) or name,
+            region=places[name].region,
+            price=_price(backend),
+            engine=backend.engine,
+            on_box=places[name].on_box,
+            capabilities=_capabilities(backend, engine),
+            context=backend.context or (None if engine is None else engine.context),
+            max_output=backend.max_output,
+        )
+    return specs
+
+
+def routing_table(config: Config) -> RoutingTable:
+    """Backends, tiers and names."""
+    tiers = {Tier.LIGHT: config.tiers.light, Tier.MID: config.tiers.mid, Tier.PREMIUM: config.tiers.premium}
+    return RoutingTable(backend_specs(config), tiers, config.aliases)
+
+
+def sla_class(config: Config, name: str | None) -> SlaClass:
+    """A class by name; None is the policy's default class, or the built-in one."""
+    chosen = name or config.policy.default_class
+    section = SlaSection() if chosen is None else config.classes[chosen]
+    return SlaClass(
+        name=chosen or "default",
+        priority=_PRIORITIES[section.priority],
+        default_tier=section.default_tier,
+        max_tier=section.max_tier,
+        ttft_s=None if section.ttft_ms is None else section.ttft_ms / 1000,
+        itl_s=None if section.itl_ms is None else section.itl_ms / 1000,
+        escalation_priority=section.escalation_priority,
+    )
+
+
+def identities(config: Config) -> Identities:
+    """Who may ask."""
+    if config.auth.mode == "none":
+        everybody = Identity(tenant="local", key="none", sla=sla_class(config, None), regions=default_regions(config))
+        return Identities({}, everybody)
+    by_hash = {
+        key.hash.removeprefix("sha256:"): _identity(config, name, tenant, key.name)
+        for name, tenant in config.tenants.items()
+        for key in tenant.keys
+    }
+    return Identities(by_hash, None)
+
+
+def task_rules(config: Config) -> dict[str, TaskRule]:
+    """The built-in task table with the file's changes and additions."""
+    rules = dict(DEFAULT_TASKS)
+    for name, task in config.tasks.items():
+        known = rules.get(name, TaskRule())
+        rules[name] = TaskRule(
+            start=task.start if "start" in task.model_fields_set else known.start,
+            expected_output=task.expected_output or known.expected_output,
+        )
+    return rules
+
+
+def broker_settings(config: Config) -> BrokerSettings:
+    """Limits and windows."""
+    escalation, probation = config.policy.escalation, config.confidence.probation
+    return BrokerSettings(
+        limits=Limits(
+            threshold=config.confidence.threshold,
+            path=escalation.path,
+            max_attempts=escalation.max_attempts,
+            max_cost_nano=int(escalation.max_cost_usd * NANO),
+        ),
+        window=Window(probation.tokens, probation.ms / 1000),
+        request_timeout_s=config.server.request_timeout_s,
+        policy=policy_hash(config),
+    )
+
+
+def gate_settings(config: Config) -> GateSettings:
+    """How long to wait for a slot."""
+    return GateSettings(
+        max_wait_s=config.gate.max_wait_ms / 1000,
+        max_wait_alone_s=config.gate.max_wait_alone_ms / 1000,
+        max_waiting=config.gate.max_waiting,
+    )
+
+
+def profile(params: Params) -> Profile:
+    """How a backend wants its body."""
+    return Profile(rename=params.rename, drop=params.drop, defaults=params.defaults)
+
+
+def deadlines(timeouts: Timeouts) -> Deadlines:
+    """Deadlines of an attempt."""
+    return Deadlines(
+        connect_s=timeouts.connect_s,
+        first_token_s=timeouts.first_token_s,
+        idle_s=timeouts.idle_s,
+        total_s=timeouts.total_s,
+    )
+
+
+def policy_hash(config: Config) -> str:
+    """Twelve hex digits that name the rules in force: the same rules, the same digits, whatever the secrets.
+
+    Addresses and logs are left out, because they decide nothing about a request.
+    """
+    rules = config.model_dump(mode="json", exclude={"server": True, "log": True})
+    canonical = msgspec.json.encode(rules | {"region": config.server.region}, order="sorted")
+    return hashlib.sha256(canonical).hexdigest()[:12]
+
+
+def _identity(config: Config, name: str, tenant: Tenant, key: str) -> Identity:
+    return Identity(
+        tenant=name,
+        key=key,
+        sla=sla_class(config, tenant.sla),
+        regions=tenant_regions(config, tenant),
+        local_only=tenant.local_only,
+    )
+
+
+def _price(backend: Backend) -> Price:
+    price = backend.price
+    return Price() if price is None else price_from_dollars(price.input, price.output, price.cached)
+
+
+def _capabilities(backend: Backend, engine: Engine | None) -> frozenset[Capability]:
+    if backend.capabilities is not None:
+        return backend.capabilities
+    if engine is None:
+        return _OF_PROVIDER
+    return _OF_ENGINE if engine.capabilities is None else engine.capabilities

@@ -1,0 +1,71 @@
+"""`forebay serve`: run the gateway until it is told to stop."""
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvloop
+
+from gateway.app import Gateway
+from gateway.app import serve as serve_gateway
+from gateway.cli.console import Terminal, terminal_of
+from gateway.cli.source import configuration
+from gateway.config.environment import home
+from gateway.config.schema import Config
+
+_UP_WITHIN_S = 600.0
+
+
+def serve(
+    context: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option(help="Configuration file; the built-in developer set-up without.")
+    ] = None,
+) -> None:
+    """Answer requests. With no file: the small model on this CPU, and the cloud for whichever key is set."""
+    terminal = terminal_of(context)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    loaded = configuration(config, terminal.environ)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(loaded, terminal))
+
+
+async def _serve(config: Config, terminal: Terminal) -> None:
+    async with Gateway(config, home(terminal.environ)) as gateway:
+        news: list[asyncio.Task[None]] = []
+
+        def started(api: str, admin: str) -> None:
+            _greet(config, terminal, api, admin)
+            news.append(asyncio.create_task(_announce(gateway, terminal, api)))
+
+        try:
+            await serve_gateway(gateway, started)
+        finally:
+            for task in news:
+                task.cancel()
+
+
+def _greet(config: Config, terminal: Terminal, api: str, admin: str) -> None:
+    out = terminal.err
+    out.print(f"forebay listens on {api} (admin, metrics: {admin})", style="bold", soft_wrap=True)
+    for tier, names in (("light", config.tiers.light), ("mid", config.tiers.mid), ("premium", config.tiers.premium)):
+        if names:
+            out.print(f"  {tier:<8} {', '.join(names)}", soft_wrap=True)
+
+
+async def _announce(gateway: Gateway, terminal: Terminal, api: str) -> None:
+    """Say when each engine is up, and how to ask."""
+    engines = gateway.engines
+    for name in gateway.config.engines:
+        assert engines is not None
+        snapshot = await engines.settled(name, _UP_WITHIN_S)
+        terminal.err.print(f"  engine {name}: {snapshot.model} is up", soft_wrap=True)
+    key = "" if gateway.config.auth.mode == "none" else "-H 'authorization: Bearer YOUR_KEY' "
+    body = '{"model": "auto", "messages": [{"role": "user", "content": "What is the capital of France?"}]}'
+    terminal.err.print("try:", style="bold")
+    terminal.err.print(
+        f"  curl {api}/v1/chat/completions {key}-H 'content-type: application/json' -d '{body}'", soft_wrap=True
+    )

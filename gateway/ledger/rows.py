@@ -1,0 +1,97 @@
+"""From an `Outcome` to the rows of the ledger. Names and order of the columns are the ledger's contract.
+
+No prompt, no answer, no key: nothing here is text of a caller's except the names they chose (session, model).
+"""
+
+from typing import Any
+
+from gateway.outcome import AttemptRecord, Outcome
+
+SCHEMA_VERSION = 1
+
+Value = str | int | float | None
+Column = tuple[str, str, str]
+
+# Name, type, and where the value stands in an Outcome; a path through something absent is NULL.
+REQUESTS: tuple[Column, ...] = (
+    ("request_id", "TEXT NOT NULL", "request_id"),
+    ("started_at", "REAL NOT NULL", "started_at"),
+    ("tenant", "TEXT NOT NULL", "tenant"),
+    ("api_key", "TEXT NOT NULL", "key"),
+    ("sla_class", "TEXT NOT NULL", "sla_class"),
+    ("task", "TEXT", "classification.task"),
+    ("task_source", "TEXT", "classification.task_source"),
+    ("complexity", "TEXT", "classification.complexity"),
+    ("difficulty", "REAL", "classification.score"),
+    ("region", "TEXT", "region"),
+    ("session", "TEXT", "session"),
+    ("stream", "INTEGER NOT NULL", "stream"),
+    ("requested_model", "TEXT NOT NULL", "requested_model"),
+    ("response_model", "TEXT", "answer.response_model"),
+    ("tier", "TEXT", "answer.tier"),
+    ("backend", "TEXT", "answer.backend"),
+    ("served_by", "TEXT", "answer.served_by"),
+    ("reason", "TEXT", "answer.reason"),
+    ("status", "TEXT NOT NULL", "status"),
+    ("code", "TEXT", "code"),
+    ("http_status", "INTEGER NOT NULL", "http_status"),
+    ("attempts", "INTEGER NOT NULL", "attempt_count"),
+    ("prompt_tokens", "INTEGER", "answer.usage.prompt"),
+    ("completion_tokens", "INTEGER", "answer.usage.completion"),
+    ("cached_tokens", "INTEGER", "answer.usage.cached"),
+    ("reasoning_tokens", "INTEGER", "answer.usage.reasoning"),
+    ("usage_quality", "TEXT", "answer.usage.quality"),
+    ("cost_nano_usd", "INTEGER NOT NULL", "cost_nano"),
+    ("confidence", "REAL", "answer.confidence"),
+    ("escalated", "INTEGER NOT NULL", "escalated"),
+    ("gave_up", "TEXT", "gave_up"),
+    ("latency_s", "REAL NOT NULL", "latency_s"),
+    ("ttft_s", "REAL", "ttft_s"),
+    ("decision_s", "REAL", "decision_s"),
+    ("policy", "TEXT NOT NULL", "policy"),
+)
+
+# The same of an AttemptRecord.
+ATTEMPTS: tuple[Column, ...] = (
+    ("number", "INTEGER NOT NULL", "number"),
+    ("backend", "TEXT NOT NULL", "backend"),
+    ("tier", "TEXT NOT NULL", "tier"),
+    ("served_by", "TEXT", "served_by"),
+    ("reason", "TEXT NOT NULL", "reason"),
+    ("status", "TEXT NOT NULL", "status"),
+    ("error", "TEXT", "error"),
+    ("detail", "TEXT", "detail"),
+    ("started_at", "REAL NOT NULL", "started_at"),
+    ("latency_s", "REAL NOT NULL", "latency_s"),
+    ("ttft_s", "REAL", "ttft_s"),
+    ("response_model", "TEXT", "response_model"),
+    ("finish_reason", "TEXT", "finish_reason"),
+    ("prompt_tokens", "INTEGER NOT NULL", "usage.prompt"),
+    ("completion_tokens", "INTEGER NOT NULL", "usage.completion"),
+    ("cached_tokens", "INTEGER NOT NULL", "usage.cached"),
+    ("reasoning_tokens", "INTEGER NOT NULL", "usage.reasoning"),
+    ("usage_quality", "TEXT NOT NULL", "usage.quality"),
+    ("cost_nano_usd", "INTEGER NOT NULL", "cost_nano"),
+    ("confidence", "REAL", "confidence"),
+    ("verdict", "TEXT", "verdict"),
+)
+
+
+def request_row(outcome: Outcome) -> tuple[Value, ...]:
+    """The values of one row of `requests`."""
+    return tuple(_at(outcome, path) for _, _, path in REQUESTS)
+
+
+def attempt_row(record: AttemptRecord) -> tuple[Value, ...]:
+    """The values of one row of `attempts`, without the request it belongs to."""
+    return tuple(_at(record, path) for _, _, path in ATTEMPTS)
+
+
+def _at(noun: Outcome | AttemptRecord, path: str) -> Value:
+    found: Any = noun
+    for name in path.split("."):
+        if found is None:
+            return None
+        found = getattr(found, name)
+    value: Value = found
+    return value

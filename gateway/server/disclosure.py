@@ -1,0 +1,83 @@
+"""Every answer says what happened: in headers as far as their values are final, and in the `forebay` object."""
+
+from gateway.outcome import AttemptRecord, Outcome
+from gateway.prices import NANO, dollars
+from gateway.run import Attempt, Run
+from gateway.server.http import Header
+from gateway.wire.openai_answer import Forebay
+
+
+def commit_headers(run: Run, attempt: Attempt) -> list[Header]:
+    """What is known when the first byte of a stream leaves."""
+    return _headers(
+        {
+            "x-request-id": run.request.id,
+            "x-forebay-tier": attempt.candidate.tier.value,
+            "x-forebay-backend": attempt.candidate.backend,
+            "x-forebay-reason": attempt.reason.value,
+            "x-forebay-attempts": str(len(run.attempts)),
+            "x-forebay-policy": run.arrival.policy,
+            "x-forebay-ignored": ", ".join(run.ignored_by(attempt)),
+        }
+    )
+
+
+def final_headers(outcome: Outcome) -> list[Header]:
+    """What is known at the end."""
+    answer = outcome.answer
+    known = {
+        "x-request-id": outcome.request_id,
+        "x-forebay-attempts": str(outcome.attempt_count),
+        "x-forebay-cost-usd": dollars(outcome.cost_nano),
+        "x-forebay-policy": outcome.policy,
+        "x-forebay-ignored": ", ".join(outcome.ignored),
+    }
+    if answer is not None:
+        known |= {
+            "x-forebay-tier": answer.tier.value,
+            "x-forebay-backend": answer.backend,
+            "x-forebay-reason": answer.reason.value,
+            "x-forebay-confidence": "" if answer.confidence is None else f"{answer.confidence:g}",
+        }
+    return _headers(known)
+
+
+def forebay_object(outcome: Outcome) -> Forebay:
+    """The same and more, for the body; it equals the ledger's row."""
+    answer, classification = outcome.answer, outcome.classification
+    return {
+        "request_id": outcome.request_id,
+        "tier": answer and answer.tier,
+        "backend": answer and answer.backend,
+        "served_by": answer and answer.served_by,
+        "reason": answer and answer.reason,
+        "task": classification and classification.task,
+        "complexity": classification and classification.complexity,
+        "confidence": answer and answer.confidence,
+        "cost_usd": outcome.cost_nano / NANO,
+        "attempts": outcome.attempt_count,
+        "escalated": outcome.escalated,
+        "gave_up": outcome.gave_up,
+        "tried": [_tried(record) for record in outcome.attempts],
+        "passed_over": [
+            {"backend": each.backend, "tier": each.tier, "reason": each.reason} for each in outcome.passed_over
+        ],
+        "ignored": list(outcome.ignored),
+        "policy": outcome.policy,
+    }
+
+
+def _tried(record: AttemptRecord) -> Forebay:
+    return {
+        "backend": record.backend,
+        "tier": record.tier,
+        "reason": record.reason,
+        "status": record.status,
+        "error": record.error,
+        "confidence": record.confidence,
+        "cost_usd": record.cost_nano / NANO,
+    }
+
+
+def _headers(values: dict[str, str]) -> list[Header]:
+    return [(name.encode(), value.encode("latin-1", "replace")) for name, value in values.items() if value]

@@ -1,0 +1,156 @@
+"""The little of HTTP that the request path needs, without a framework in between."""
+
+import asyncio
+import re
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from types import TracebackType
+from typing import Any
+
+from gateway.errors import AnswerError, ClientGone, Code, RequestError
+from gateway.wire.openai_answer import Forebay, error_body
+
+Scope = MutableMapping[str, Any]
+AsgiMessage = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[AsgiMessage]]
+Send = Callable[[AsgiMessage], Awaitable[None]]
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+Header = tuple[bytes, bytes]
+
+JSON = (b"content-type", b"application/json")
+# Proxies in between must neither buffer nor change a stream.
+SSE = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"x-accel-buffering", b"no"),
+)
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_HINT_PREFIX = "x-forebay-"
+
+
+class Headers:
+    """What the request path reads of a request's headers; names are lower case."""
+
+    def __init__(self, raw: Iterable[Header]) -> None:
+        self.hints: dict[str, str] = {}
+        self._found: dict[str, str] = {}
+        for name, value in raw:
+            text = name.decode("latin-1")
+            if text.startswith(_HINT_PREFIX):
+                self.hints[text.removeprefix(_HINT_PREFIX)] = value.decode("latin-1")
+            else:
+                self._found[text] = value.decode("latin-1")
+
+    def get(self, name: str) -> str | None:
+        """The value of header `name`, the last one where it stands twice."""
+        return self._found.get(name)
+
+    def api_key(self) -> str | None:
+        """The bearer token, or the x-api-key header."""
+        scheme, _, token = self._found.get("authorization", "").partition(" ")
+        return token.strip() if scheme.lower() == "bearer" else self._found.get("x-api-key")
+
+    def request_id(self) -> str:
+        """The caller's x-request-id where it is usable as an identifier, else a new one."""
+        given = self._found.get("x-request-id", "")
+        return given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+async def read_body(headers: Headers, receive: Receive, limit: int, timeout_s: float) -> bytes:
+    """The whole body. Raises RequestError when it is too large, too slow or compressed, ClientGone when cut off."""
+    if headers.get("content-encoding") not in (None, "identity"):
+        raise RequestError(
+            "compressed request bodies are not taken; send it as it is",
+            code=Code.UNSUPPORTED_ENCODING,
+            status=415,
+            param="content-encoding",
+        )
+    declared = headers.get("content-length") or ""
+    if declared.isdecimal() and int(declared) > limit:
+        raise _too_large(limit)
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await _read(receive, limit)
+    except TimeoutError as error:
+        raise RequestError(
+            f"the body did not arrive within {timeout_s:g} s", code=Code.BODY_TIMEOUT, status=408, param="body"
+        ) from error
+
+
+async def _read(receive: Receive, limit: int) -> bytes:
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        chunk: bytes = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise _too_large(limit)
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _too_large(limit: int) -> RequestError:
+    return RequestError(f"the body is larger than {limit} bytes", code=Code.BODY_TOO_LARGE, status=413, param="body")
+
+
+class Hangup:
+    """While inside, a caller who closes the connection cancels this task, and ClientGone comes out of the block.
+
+    uvicorn's `send` says nothing after a disconnect; only `receive` does. Without somebody waiting there a
+    generation would run to its end for nobody.
+    """
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._gone = False
+        self._left = False
+        self._task: asyncio.Task[Any] | None = None
+        self._watch: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> None:
+        self._task = asyncio.current_task()
+        self._watch = asyncio.create_task(self._wait())
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._left = True
+        if self._watch is not None:
+            self._watch.cancel()
+        if self._gone and kind is not None and issubclass(kind, asyncio.CancelledError) and self._task is not None:
+            self._task.uncancel()
+            raise ClientGone from error
+
+    async def _wait(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if not self._left and self._task is not None:
+            self._gone = True
+            self._task.cancel()
+
+
+async def respond(send: Send, status: int, headers: Iterable[Header], body: bytes) -> None:
+    """One whole response."""
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [*headers, (b"content-length", b"%d" % len(body))],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})
+
+
+async def respond_error(
+    send: Send, error: AnswerError, request_id: str, forebay: Forebay | None = None, headers: Iterable[Header] = ()
+) -> None:
+    """An error in OpenAI's shape; every 429 and 503 says when to come back."""
+    extra = [JSON, (b"x-request-id", request_id.encode("latin-1")), *headers]
+    if error.status in (429, 503):
+        extra.append((b"retry-after", b"%d" % max(1, round(error.retry_after or 1))))
+    await respond(send, error.status, extra, error_body(error, forebay))

@@ -1,0 +1,73 @@
+"""Whether some tier can answer at present, and the state of each."""
+
+from collections.abc import Callable, Mapping
+
+from msgspec import Struct
+
+from gateway.backends.breaker import Breaker
+from gateway.gate.admission import GateState
+from gateway.routing import RoutingTable
+from gateway.types import TIERS
+
+
+class BackendState(Struct, frozen=True):
+    """One backend: `ready`, or `unavailable` for the reason in `detail`."""
+
+    state: str
+    detail: str = ""
+
+
+class TierState(Struct, frozen=True):
+    """A tier is `ready` when one of its backends is, `absent` when it has none."""
+
+    state: str
+    backends: dict[str, BackendState]
+
+
+class Readiness(Struct, frozen=True):
+    """What GET /ready answers."""
+
+    status: str
+    tiers: dict[str, TierState]
+
+    @property
+    def ready(self) -> bool:
+        """Whether anybody can answer."""
+        return self.status == "ready"
+
+
+class ReadinessProbe:
+    """Looks at the gate and the breakers when asked; asks nobody over the network."""
+
+    def __init__(
+        self,
+        table: RoutingTable,
+        gate_states: Callable[[], list[GateState]],
+        breakers: Mapping[str, Breaker],
+        clock: Callable[[], float],
+    ) -> None:
+        self._table = table
+        self._gate_states = gate_states
+        self._breakers = breakers
+        self._clock = clock
+
+    def look(self, *, draining: bool = False) -> Readiness:
+        """The state of everything at this moment; while draining nothing is ready."""
+        engines = {state.engine: state for state in self._gate_states()}
+        tiers = {}
+        for tier in TIERS:
+            backends = {name: self._backend(name, engines) for name in self._table.tiers[tier]}
+            state = "ready" if any(each.state == "ready" for each in backends.values()) else "unavailable"
+            tiers[tier.value] = TierState(state if backends else "absent", backends)
+        answering = any(tier.state == "ready" for tier in tiers.values())
+        status = "draining" if draining else "ready" if answering else "not_ready"
+        return Readiness(status, tiers)
+
+    def _backend(self, name: str, engines: Mapping[str, GateState]) -> BackendState:
+        engine = self._table.specs[name].engine
+        if engine is not None and not engines[engine].ready:
+            return BackendState("unavailable", engines[engine].detail)
+        wait = self._breakers[name].open_for(self._clock())
+        if wait > 0:
+            return BackendState("unavailable", f"failed lately; asked again in {wait:.0f} s")
+        return BackendState("ready")

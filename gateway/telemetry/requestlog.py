@@ -1,0 +1,93 @@
+"""One JSON line per request, for people and log shippers: what happened, never what was said.
+
+Lines are written by a thread of its own, so that a blocked terminal or pipe cannot hold up answers; what a sink
+cannot take in time is dropped and counted.
+"""
+
+import queue
+import threading
+from datetime import UTC, datetime
+from typing import TextIO
+
+import msgspec
+
+from gateway.outcome import Outcome
+from gateway.prices import dollars
+
+_MAX_WAITING = 10_000
+_MAX_NAME = 200
+_encode = msgspec.json.Encoder().encode
+
+
+class RequestLog:
+    """Writes lines to `sink`. `close` returns when those accepted so far are written."""
+
+    def __init__(self, sink: TextIO) -> None:
+        self._sink = sink
+        self._lines: queue.Queue[Outcome | None] = queue.Queue(maxsize=_MAX_WAITING)
+        self.dropped = 0
+        self._thread = threading.Thread(target=self._write_all, name="forebay-request-log", daemon=True)
+        self._thread.start()
+
+    def record(self, outcome: Outcome) -> None:
+        """Queue one line; returns at once."""
+        try:
+            self._lines.put_nowait(outcome)
+        except queue.Full:
+            self.dropped += 1
+
+    def close(self, patience_s: float = 5.0) -> None:
+        """Write what is queued; a sink that takes nothing is given up after `patience_s` seconds."""
+        try:
+            self._lines.put(None, timeout=patience_s)
+        except queue.Full:
+            return
+        self._thread.join(patience_s)
+
+    def _write_all(self) -> None:
+        while (outcome := self._lines.get()) is not None:
+            try:
+                self._sink.write(line(outcome) + "\n")
+                if self._lines.empty():
+                    self._sink.flush()
+            except (OSError, ValueError):
+                # The sink is gone (a closed pipe, a full disk); answers go on without it.
+                self.dropped += 1
+
+
+def line(outcome: Outcome) -> str:
+    """One line of JSON. Control characters are escaped by the encoder, so a line is always one line."""
+    answer, classification = outcome.answer, outcome.classification
+    fields = {
+        "time": datetime.fromtimestamp(outcome.started_at, UTC).isoformat(timespec="milliseconds"),
+        "request_id": outcome.request_id,
+        "tenant": outcome.tenant,
+        "key": outcome.key,
+        "class": outcome.sla_class,
+        "requested_model": outcome.requested_model[:_MAX_NAME],
+        "status": outcome.status,
+        "http_status": outcome.http_status,
+        "code": outcome.code,
+        "task": classification and classification.task,
+        "complexity": classification and classification.complexity,
+        "tier": answer and answer.tier,
+        "backend": answer and answer.backend,
+        "reason": answer and answer.reason,
+        "response_model": answer and answer.response_model,
+        "attempts": len(outcome.attempts),
+        "tried": [
+            {"backend": record.backend, "reason": record.reason, "status": record.status, "error": record.error}
+            for record in outcome.attempts
+        ],
+        "passed_over": [{"backend": each.backend, "reason": each.reason} for each in outcome.passed_over],
+        "escalated": outcome.escalated,
+        "prompt_tokens": answer and answer.usage.prompt,
+        "completion_tokens": answer and answer.usage.completion,
+        "cost_usd": dollars(outcome.cost_nano),
+        "confidence": answer and answer.confidence,
+        "latency_ms": round(outcome.latency_s * 1000, 1),
+        "ttft_ms": None if outcome.ttft_s is None else round(outcome.ttft_s * 1000, 1),
+        "decision_us": None if outcome.decision_s is None else round(outcome.decision_s * 1e6),
+        "stream": outcome.stream,
+    }
+    return _encode({name: value for name, value in fields.items() if value is not None}).decode()
