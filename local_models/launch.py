@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -25,6 +25,11 @@ class Launcher(Protocol):
     @property
     def policy(self) -> Policy:
         """How patient to be with it."""
+        ...
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """Variables for it, where the operator has not set them."""
         ...
 
     def command(self, spec: EngineSpec, listener: int) -> tuple[str, ...]:
@@ -64,8 +69,8 @@ class Child:
                 self._log.write(output)
 
 
-async def launch(command: Callable[[int], tuple[str, ...]], log: EngineLog) -> Child:
-    """Begin the process that `command` gives for the number of its listening socket. Raises OSError.
+async def launch(spec: EngineSpec, launcher: Launcher, log: EngineLog) -> Child:
+    """Begin the engine's process. Raises OSError.
 
     The port is a fresh one each time and bound before the child exists: nobody can take it in between, and
     whoever still knows the port of the last launch is refused instead of waiting.
@@ -77,12 +82,12 @@ async def launch(command: Callable[[int], tuple[str, ...]], log: EngineLog) -> C
         reader, writer = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
-                *command(listener.fileno()),
+                *launcher.command(spec, listener.fileno()),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=writer,
                 stderr=writer,
                 pass_fds=(listener.fileno(),),
-                env=inheritable(os.environ),
+                env={**launcher.environment, **inheritable(os.environ)},
                 start_new_session=True,
             )
         except BaseException:

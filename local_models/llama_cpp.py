@@ -1,6 +1,8 @@
 """Kind `llama_cpp`: our own llama.cpp server, one process per engine."""
 
 import sys
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from local_models.hardware import cpu_count
@@ -9,6 +11,12 @@ from local_models.types import EngineSpec
 
 # `local_models.llama`: 3 when the file is not a GGUF it can use, 4 when llama.cpp refuses it.
 _BAD_MODEL: Final = frozenset((3, 4))
+# ggml's threads meet at a barrier in every layer, and GNU OpenMP spins there 300,000 times before it sleeps. On an
+# idle box that is as good as any; beside one other busy process it is a disaster, as the threads take the CPU from
+# the one they wait for. SmolLM2-135M, 2 threads on 2 CPUs, 24 tokens beside three busy processes: 70 to 90 s by
+# default, 1.0 s with 1,000 spins (the library's own choice once it knows that it has too few CPUs), and no
+# difference when idle (1.1 s for 96 tokens; sleeping at once, OMP_WAIT_POLICY=passive, takes 2.7 s).
+_SPIN: Final = MappingProxyType({"GOMP_SPINCOUNT": "1000"})
 
 
 class LlamaCpp:
@@ -18,6 +26,11 @@ class LlamaCpp:
     def policy(self) -> Policy:
         """A large GGUF on a slow disk may take minutes to load."""
         return Policy(start_limit=300.0, bad_model_exits=_BAD_MODEL)
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """How long threads that wait for each other keep their CPU."""
+        return _SPIN
 
     def command(self, spec: EngineSpec, listener: int) -> tuple[str, ...]:
         """See `launch.Launcher`."""

@@ -161,7 +161,7 @@ class EngineSupervisor:
     async def _spawn(self, number: int, tasks: asyncio.TaskGroup) -> Event:
         self._log.begin(f"launch {number} of {self.spec.name}, {time.strftime('%Y-%m-%d %H:%M:%S %z')}")
         try:
-            child = await launch(lambda listener: self._launcher.command(self.spec, listener), self._log)
+            child = await launch(self.spec, self._launcher, self._log)
         except OSError as error:
             return SpawnFailed(number, one_line(str(error)))
         self._child = child

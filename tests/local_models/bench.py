@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -35,6 +35,7 @@ class FakeLauncher:
 
     def __init__(self, policy: Policy = QUICK, program: tuple[str, ...] = (sys.executable, str(FAKE_ENGINE))) -> None:
         self.policy = policy
+        self.environment: Mapping[str, str] = {"FAKE_ENGINE": "1", "OMP_NUM_THREADS": "7"}
         self._program = program
 
     def command(self, spec: EngineSpec, listener: int) -> tuple[str, ...]:

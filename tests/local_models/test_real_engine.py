@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,18 +15,17 @@ import pytest
 
 from local_models.client import EngineHost, EngineSnapshot, EngineSpec, EngineState
 from local_models.errors import EngineNotUp
+from local_models.hardware import cpu_count
 from local_models.proctable import session_members
 
 START_S = 60.0
 BACK_S = 30.0
-CHAT = {"messages": [{"role": "user", "content": "What is the capital of France?"}], "max_tokens": 6, "temperature": 0}
+CHAT = {"messages": [{"role": "user", "content": "Tell me a story."}], "model": "smollm2", "temperature": 0}
 
 
 def real_spec(path: Path) -> EngineSpec:
-    """The model on the CPU, small. One thread: two that spin for each other crawl beside any other busy process."""
-    return EngineSpec(
-        name="small", kind="llama_cpp", model="smollm2", path=str(path), parallel=2, context=512, threads=1
-    )
+    """The model on the CPU, small, with as many threads as there are CPUs."""
+    return EngineSpec(name="small", kind="llama_cpp", model="smollm2", path=str(path), parallel=2, context=512)
 
 
 @asynccontextmanager
@@ -47,10 +47,10 @@ def host_of(home: Path) -> psutil.Process:
     raise AssertionError(f"no host for {home}")
 
 
-async def answer(url: str | None) -> str:
+async def answer(url: str | None, tokens: int = 6) -> str:
     """What the engine says to `CHAT`."""
     async with httpx.AsyncClient(trust_env=False, timeout=START_S) as http:
-        said = await http.post(f"{url}/v1/chat/completions", json={**CHAT, "model": "smollm2"})
+        said = await http.post(f"{url}/v1/chat/completions", json={**CHAT, "max_tokens": tokens})
         said.raise_for_status()
         return str(said.json()["choices"][0]["message"]["content"])
 
@@ -138,3 +138,23 @@ async def test_a_stopped_engine_process_is_fenced_until_it_goes_on(tmp_path: Pat
             os.kill(before.pid, signal.SIGCONT)
         again = await engines.wait_up("small", timeout=BACK_S)
         assert (again.pid, again.restarts) == (before.pid, 0)
+
+
+async def test_other_work_on_the_box_slows_it_down_and_no_more(
+    tmp_path: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every CPU also has something else to do: threads that spin for each other would answer many times later."""
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    async with attached(tmp_path, real_spec(model_path)) as engines:
+        up = await engines.wait_up("small", timeout=START_S)
+        assert psutil.Process(up.pid).environ()["GOMP_SPINCOUNT"] == "1000"
+        busy = (sys.executable, "-c", "import time\nend = time.time() + 60\nwhile time.time() < end: pass")
+        others = [await asyncio.create_subprocess_exec(*busy) for _ in range(cpu_count())]
+        try:
+            began = time.monotonic()
+            assert await answer(up.url, tokens=48)
+            assert time.monotonic() - began < 10.0
+        finally:
+            for other in others:
+                other.kill()
+                await other.wait()

@@ -186,6 +186,15 @@ async def test_no_secret_of_ours_reaches_an_engine(tmp_path: Path, monkeypatch: 
         assert "sk-canary-51515" not in str(psutil.Process(_pid(up)).environ())
 
 
+async def test_a_kinds_own_variables_yield_to_the_operators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A launcher's environment reaches the engine; what the operator has set stands."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    async with bench(tmp_path, fake_spec()) as engine:
+        environment = psutil.Process(_pid(await engine.until_state(EngineState.UP))).environ()
+        assert environment["FAKE_ENGINE"] == "1"
+        assert environment["OMP_NUM_THREADS"] == "3"
+
+
 def _pid(snapshot: EngineSnapshot) -> int:
     assert snapshot.pid is not None
     return snapshot.pid

@@ -1,0 +1,31 @@
+"""How the llama.cpp engine is launched."""
+
+import sys
+
+from local_models.hardware import cpu_count
+from local_models.llama_cpp import LlamaCpp
+from local_models.types import EngineSpec
+
+SPEC = EngineSpec(
+    name="small", kind="llama_cpp", model="smollm2", path="/m/a b.gguf", parallel=3, context=512, threads=5
+)
+
+
+def test_the_command_line_says_everything_the_spec_says() -> None:
+    """One word per value, further arguments last; our own interpreter, safe from the folder it is started in."""
+    assert LlamaCpp().command(SPEC, 9) == (
+        *(sys.executable, "-P", "-m", "local_models.llama", "--model", "/m/a b.gguf", "--name", "smollm2", "--fd", "9"),
+        *("--parallel", "3", "--context", "512", "--threads", "5"),
+    )
+
+
+def test_without_a_word_about_threads_it_gets_every_cpu_it_may_use() -> None:
+    """What affinity and the container's quota leave."""
+    spec = EngineSpec(name="small", kind="llama_cpp", model="m", path="/m.gguf", args=("--max-waiting", "3"))
+    command = LlamaCpp().command(spec, 9)
+    assert command[-4:] == ("--threads", str(cpu_count()), "--max-waiting", "3")
+
+
+def test_its_exit_codes_for_a_bad_model_are_known() -> None:
+    """3: the file is not a GGUF it can use; 4: llama.cpp refuses it."""
+    assert LlamaCpp().policy.bad_model_exits == {3, 4}
