@@ -60,7 +60,7 @@ class EngineProbe:
             answer = await self._http.get(f"{self._url}/health", timeout=_QUICK_S)
             if answer.status_code == httpx.codes.NOT_FOUND:
                 answer = await self._http.get(f"{self._url}/v1/models", timeout=_QUICK_S)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             return Verdict(ok=False, why=_explain(error))
         if answer.status_code == httpx.codes.OK:
             return Verdict(ok=True)
@@ -84,7 +84,7 @@ class EngineProbe:
             if answer.status_code != httpx.codes.OK:
                 return Verdict(ok=False, why=f"/v1/chat/completions: {_trouble(answer)}")
             generated = msgspec.json.decode(answer.content, type=_Answer).usage.completion_tokens
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             return Verdict(ok=False, why=_explain(error))
         except msgspec.DecodeError as error:
             return Verdict(ok=False, why=f"not an OpenAI answer: {one_line(str(error))}")
@@ -94,7 +94,7 @@ class EngineProbe:
         """One scrape; None when it failed."""
         try:
             answer = await self._http.get(f"{self._url}/metrics", timeout=_QUICK_S)
-        except httpx.HTTPError:
+        except (httpx.HTTPError, httpx.InvalidURL):
             return None
         return parse_metrics(answer.text, time.time()) if answer.status_code == httpx.codes.OK else None
 
@@ -112,7 +112,7 @@ def _trouble(answer: httpx.Response) -> str:
     return one_line(": ".join(filter(None, (said.status, said.error)))) or f"HTTP {answer.status_code}"
 
 
-def _explain(error: httpx.HTTPError) -> str:
+def _explain(error: httpx.HTTPError | httpx.InvalidURL) -> str:
     if isinstance(error, httpx.TimeoutException):
         return "no answer in time"
     if isinstance(error, httpx.ConnectError):

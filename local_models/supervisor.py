@@ -218,8 +218,8 @@ class EngineSupervisor:
         # Only after a cancellation or a defect is there still a child: it must not outlive its supervisor.
         child, self._child = self._child, None
         if child is not None:
-            await sweep(child.pid, _SWEEP_S)
-            await child.exited()
+            if not await sweep(child.pid, _SWEEP_S):
+                await child.exited()
+                self._around.roster.drop(self.spec.name)
             child.close()
-            self._around.roster.drop(self.spec.name)
         self._log.close()

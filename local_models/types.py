@@ -11,6 +11,7 @@ from msgspec import Struct
 
 # An engine's name becomes part of a log file's name, so nothing that could leave the folder.
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_URL: Final = re.compile(r"https?://[^\s/?#]+(/[^\s?#]*)?")
 
 
 class EngineState(StrEnum):
@@ -68,6 +69,8 @@ class EngineSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError(f"engine {self.name}: kind llama_cpp needs the path of a GGUF")
         if self.kind == "attached" and not self.urls:
             raise ValueError(f"engine {self.name}: kind attached needs at least one url")
+        if not all(_URL.fullmatch(url) for url in self.urls):
+            raise ValueError(f"engine {self.name}: urls begin with http:// or https:// and a host: {self.urls}")
         if self.parallel < 1 or self.context < 1 or (self.threads is not None and self.threads < 1):
             raise ValueError(f"engine {self.name}: parallel, context and threads must be at least 1")
 

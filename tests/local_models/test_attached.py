@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from local_models.attached import AttachedEngine, Watched, combine, judge
-from local_models.probe import Verdict
+from local_models.probe import EngineProbe, Verdict
 from local_models.roster import Roster
 from local_models.supervisor import Surroundings
 from local_models.types import EngineMetrics, EngineSnapshot, EngineSpec, EngineState
@@ -95,6 +95,17 @@ async def test_a_server_without_health_is_judged_by_its_model_list(tmp_path: Pat
         assert up.metrics is None
         engine.stop()
         await asyncio.wait_for(running, PATIENCE_S)
+
+
+async def test_an_address_that_cannot_be_asked_is_unwell_and_no_defect(tmp_path: Path) -> None:
+    """A url that passes for one and is none ends in a fence, not in the end of the host."""
+    async with httpx.AsyncClient(trust_env=False) as http:
+        for url in ("http://[::1", "http://a:b", "http://\N{SNOWMAN}.invalid", "http://127.0.0.1:1"):
+            verdict = await EngineProbe(url, http).health()
+            assert not verdict.ok
+            assert verdict.why
+            assert await EngineProbe(url, http).metrics() is None
+            assert not (await EngineProbe(url, http).canary()).ok
 
 
 @pytest.mark.parametrize(

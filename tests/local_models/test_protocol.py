@@ -88,6 +88,8 @@ def test_anything_else_is_refused(line: bytes) -> None:
         ({"name": "a/b"}, "letters, digits"),
         ({"path": None}, "needs the path of a GGUF"),
         ({"kind": "attached"}, "needs at least one url"),
+        ({"kind": "attached", "urls": ("localhost:8000",)}, "begin with http"),
+        ({"kind": "attached", "urls": ("http://a", "file:///etc")}, "begin with http"),
         ({"parallel": 0}, "at least 1"),
         ({"context": -1}, "at least 1"),
         ({"threads": 0}, "at least 1"),
