@@ -196,7 +196,7 @@ class OpenAnswer:
             self._settlement.answered(self._stream.model, self._stream.usage, finish)
             self._release()
             return deltas
-        if self.attempt.ttft_s is None:
+        if self.attempt.ttft_s is None and any(delta.says_something for delta in deltas):
             self.attempt.ttft_s = self.attempt.elapsed()
         self.transcript.extend(deltas)
         return deltas

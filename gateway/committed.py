@@ -69,11 +69,9 @@ class CommittedAnswer:
 
     def _without_finish(self, delta: Delta) -> Delta | None:
         if delta.finish_reason is None:
-            return delta
+            return delta if delta.says_something else None
         self.finish.append(Delta(index=delta.index, finish_reason=delta.finish_reason))
-        if delta.text or delta.tool_calls or delta.refusal or delta.reasoning or delta.logprobs:
-            return msgspec.structs.replace(delta, finish_reason=None)
-        return None
+        return msgspec.structs.replace(delta, finish_reason=None) if delta.says_something else None
 
     def _settle(self, status: OutcomeStatus, code: Code | None = None) -> None:
         partial = status is not OutcomeStatus.OK

@@ -262,3 +262,8 @@ class Delta(Struct, frozen=True, kw_only=True):
     tool_calls: tuple[ToolCallDelta, ...] = ()
     finish_reason: str | None = None
     logprobs: tuple[TokenLogprob, ...] | None = None
+
+    @property
+    def says_something(self) -> bool:
+        """Whether it carries a piece of an answer, and not only a role or the end."""
+        return bool(self.text or self.tool_calls or self.reasoning or self.refusal or self.logprobs)

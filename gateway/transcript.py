@@ -18,10 +18,7 @@ class Transcript:
     @property
     def tokens(self) -> int:
         """Tokens seen so far: counted where logprobs came, else one per piece, which is what backends send."""
-        return sum(
-            len(delta.logprobs) if delta.logprobs else bool(delta.text or delta.reasoning or delta.tool_calls)
-            for delta in self.deltas
-        )
+        return sum(len(delta.logprobs) if delta.logprobs else delta.says_something for delta in self.deltas)
 
     def completion(self, model: str, usage: Usage) -> Completion:
         """What has come, as a whole answer; a choice still under way has the finish reason ""."""

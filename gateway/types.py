@@ -97,6 +97,17 @@ class EngineView(Struct, frozen=True, kw_only=True):
     served_by: str
 
 
+class GateState(Struct, frozen=True, kw_only=True):
+    """One engine as the gate sees it, for metrics and for people."""
+
+    engine: str
+    slots: int
+    in_use: int
+    waiting: int
+    ready: bool
+    detail: str
+
+
 class SlaClass(Struct, frozen=True, kw_only=True):
     """What a tenant was promised. Objectives are None where the class has none."""
 

@@ -20,9 +20,10 @@ from gateway.probation import Window
 from gateway.routing import RoutingTable
 from gateway.types import BackendSpec, Capability, Identity, Price, Priority, SlaClass, Tier
 
-_JSON = frozenset({Capability.JSON_OBJECT, Capability.JSON_SCHEMA})
 # What each kind usually can; `capabilities` in the file says otherwise.
-_OF_ENGINE = _JSON | {Capability.LOGPROBS, Capability.MULTIPLE_CHOICES}
+_OF_ENGINE = frozenset(
+    {Capability.JSON_OBJECT, Capability.JSON_SCHEMA, Capability.LOGPROBS, Capability.MULTIPLE_CHOICES}
+)
 _OF_PROVIDER = frozenset(Capability)
 
 _PRIORITIES = MappingProxyType(

@@ -111,7 +111,10 @@ def _cut_short(request: ChatRequest, choice: Choice, usage: Usage) -> bool:
     limit = request.sampling.max_tokens
     if limit is None:
         return True
-    return usage.quality is UsageQuality.EXACT and usage.completion < limit * request.sampling.n
+    if choice.logprobs:
+        return len(choice.logprobs) < limit
+    # Of several choices only the sum is known: then the caller's limit is taken to be the cause.
+    return request.sampling.n == 1 and usage.quality is UsageQuality.EXACT and usage.completion < limit
 
 
 def _rank(judged: _Judged) -> float:

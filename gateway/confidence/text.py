@@ -20,8 +20,11 @@ _HEDGE = re.compile(
     r"not enough information|without more (?:information|context))\b",
     re.IGNORECASE,
 )
-_LOOP_FROM = 200
-_LOOP_RATIO = 0.18
+_DEFLATED_FROM = 400
+_DEFLATED_TO = 0.18
+_TAIL = 1_000
+_ROUNDS = 4
+_FEWEST_WORDS = 8
 
 
 def is_refusal(text: str) -> bool:
@@ -35,13 +38,23 @@ def hedges(text: str) -> int:
 
 
 def repeats(text: str) -> bool:
-    """Whether the answer goes round in circles.
+    """Whether the answer goes round in circles, at its end or all along.
 
-    Text that says things once deflates to 0.35-0.6 of its size; a loop goes far below. Tables and code do
-    not come near the limit.
+    A loop at the end is a run of words that comes four times in a row. One all along shows in how far the text
+    deflates: what says things once goes to 0.35-0.6 of its size, tables and code not below 0.2.
     """
     raw = text.encode()
-    return len(raw) >= _LOOP_FROM and len(zlib.compress(raw, 1)) / len(raw) < _LOOP_RATIO
+    if len(raw) >= _DEFLATED_FROM and len(zlib.compress(raw, 1)) / len(raw) < _DEFLATED_TO:
+        return True
+    words = text[-_TAIL:].split()
+    return any(_periodic(words, period) for period in range(1, len(words) // _ROUNDS + 1))
+
+
+def _periodic(words: list[str], period: int) -> bool:
+    """Whether the last words are one run of `period` words, again and again; single words must come more often."""
+    span = max(_ROUNDS * period, _FEWEST_WORDS)
+    tail = words[-span:]
+    return len(tail) == span and all(a == b for a, b in zip(tail, tail[period:], strict=False))
 
 
 def triggered(text: str, words: Sequence[str]) -> str | None:

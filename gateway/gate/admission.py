@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from gateway.errors import Reason, Rejected
 from gateway.gate.permits import Permit, PermitQueue, QueueFull
-from gateway.types import EngineView, SlaClass
+from gateway.types import EngineView, GateState, SlaClass
 
 # Part of the time-to-first-token objective that may be spent waiting (reference gate: 0.25).
 _WAIT_SHARE = 0.25
@@ -32,17 +32,6 @@ class _Engine:
         self.permits = PermitQueue(slots, max_waiting)
         self.view: EngineView | None = None
         self.hold_s = _FIRST_GUESS_S
-
-
-class GateState(Struct, frozen=True, kw_only=True):
-    """One engine as the gate sees it, for metrics and for people."""
-
-    engine: str
-    slots: int
-    in_use: int
-    waiting: int
-    ready: bool
-    detail: str
 
 
 class Gate:

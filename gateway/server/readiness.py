@@ -5,9 +5,8 @@ from collections.abc import Callable, Mapping
 from msgspec import Struct
 
 from gateway.backends.breaker import Breaker
-from gateway.gate.admission import GateState
 from gateway.routing import RoutingTable
-from gateway.types import TIERS
+from gateway.types import TIERS, GateState
 
 
 class BackendState(Struct, frozen=True):

@@ -11,11 +11,10 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gateway.gate.admission import GateState
 from gateway.messages import UsageQuality
 from gateway.outcome import AttemptRecord, AttemptStatus, Outcome
 from gateway.prices import NANO
-from gateway.types import Tier
+from gateway.types import GateState, Tier
 
 _TTFT_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.7, 1, 1.5, 2, 3, 5, 10, 30)
 _LATENCY_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)

@@ -1,6 +1,7 @@
 """Reading a JSON body into a type, with errors a caller can act on: which field, what it should be."""
 
 import re
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import msgspec
@@ -10,15 +11,17 @@ from gateway.errors import Code, RequestError
 T = TypeVar("T")
 
 _AT = re.compile(r" - at (?:`(?:key|value)` in )?`\$?\.?([^`]*)`$")
-_PLAIN = {
-    "int": "a whole number",
-    "float": "a number",
-    "str": "text",
-    "bool": "true or false",
-    "array": "a list",
-    "object": "an object",
-    "null": "null",
-}
+_PLAIN = MappingProxyType(
+    {
+        "int": "a whole number",
+        "float": "a number",
+        "str": "text",
+        "bool": "true or false",
+        "array": "a list",
+        "object": "an object",
+        "null": "null",
+    }
+)
 _NAMES = re.compile(r"`([a-z]+(?: \| [a-z]+)*)`")
 _decode = msgspec.json.Decoder().decode
 
