@@ -5,16 +5,16 @@ One request, from bytes to bytes:
 1. `app` reads a bounded body; `wire` says what it may hold, `asks` checks it and makes a `jobs.Job` of it: the chat
    `template` and the vocabulary of `model` give tokens, `gbnf` writes the grammar of a JSON schema.
 2. `engine` hands the job to the owner thread (`worker`) and keeps an inbox for what comes back.
-3. The owner thread decodes batch after batch in `context`; `scheduler` decides what goes into each. `sequence` turns
-   a row of logits into the next token (`sampling`, `constrained`, `grammar`), its log-probabilities (`logprobs`) and
-   the text that may be sent (`textstream`).
+3. The owner thread (`loop`) decodes batch after batch in `context`; `scheduler` decides what goes into each.
+   `sequence` turns a row of logits into the next token (`sampling`, `constrained`, `grammar`), its log-probabilities
+   (`logprobs`) and the text that may be sent (`textstream`).
 4. `answers` shapes the events of the inbox as OpenAI's objects, whole or streamed. A closed connection cancels.
 5. `metrics` shows what the owner thread published and what the HTTP side timed, under vLLM's names.
 
     asyncio thread:  app ── asks ── engine ── answers        text thread: long prompts, schemas
                                      │  ▲
                             commands ▼  │ events, once per step
-    owner thread:                   worker ── scheduler, sequence, context
+    owner thread:                   worker ── loop ── scheduler, sequence, context
 
 JSON schemas: `schema` (with `keywords`, `pointers`, `pattern`, `bounds`) reads one into `nodes`, `ambiguity` refuses
 what would leave too many readings open, `gbnf` writes the grammar; everything regular goes through `regular`.

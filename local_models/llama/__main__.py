@@ -103,7 +103,9 @@ def _listen(arguments: argparse.Namespace) -> socket.socket:
         listener = socket.create_server((arguments.host, arguments.port), family=family, backlog=_BACKLOG)
     except OSError as error:
         where = f"--fd {arguments.fd}" if arguments.fd is not None else f"{arguments.host} port {arguments.port}"
-        raise StartError(f"cannot listen on {where}: {error.strerror}; give another", EXIT_NO_SOCKET) from error
+        raise StartError(
+            f"cannot listen on {where}: {os.strerror(error.errno or 0)}; give another", EXIT_NO_SOCKET
+        ) from error
     host, port = listener.getsockname()[:2]
     sys.stdout.write(f"forebay engine: {arguments.name} on http://{f'[{host}]' if ':' in host else host}:{port}\n")
     sys.stdout.flush()

@@ -93,7 +93,6 @@ class Context:
         assert memory, "a decoder has a memory"
         self._pointer: llama_cpp.llama_context_p = pointer
         self._memory: llama_cpp.llama_memory_t = memory
-        self._parallel = parallel
         self._vocabulary = model.vocabulary.size
         self.batch = Batch(params.n_batch)
 
@@ -118,11 +117,6 @@ class Context:
         """Make stream `target` a copy of `source`. Between split streams llama.cpp copies all or nothing."""
         llama_cpp.llama_memory_seq_rm(self._memory, target, -1, -1)
         llama_cpp.llama_memory_seq_cp(self._memory, source, target, -1, -1)
-
-    def clear(self) -> None:
-        """Empty every stream."""
-        for slot in range(self._parallel):
-            self.forget(slot)
 
     def close(self) -> None:
         """Free the streams."""

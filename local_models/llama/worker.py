@@ -1,41 +1,19 @@
-"""The owner thread: the only one that calls into the context. Commands in, events out, one batch after the other.
-
-What a step does is drawn in `scheduler`. Errors are kept as small as they are: a sequence that cannot go on fails its
-own request, a batch that cannot be decoded fails the requests in it, and only an error of the loop itself ends the
-thread, which `/health` then reports.
-"""
+"""The owner thread: the only one that calls into the model's context. Loads the model, then runs the `loop`."""
 
 import logging
 import queue
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from local_models.llama.context import Context
-from local_models.llama.errors import EXIT_REFUSED, Code, StartError
-from local_models.llama.jobs import (
-    Began,
-    Broke,
-    Cancel,
-    Command,
-    Delta,
-    Died,
-    Event,
-    Gone,
-    Job,
-    Loaded,
-    Order,
-    Snapshot,
-)
+from local_models.llama.errors import EXIT_REFUSED, StartError
+from local_models.llama.jobs import Command, Died, Event, Loaded, Snapshot
 from local_models.llama.log import LlamaLog
+from local_models.llama.loop import Loop
 from local_models.llama.model import Model
-from local_models.llama.scheduler import Key, Ready, Row, Scheduler, Shares
-from local_models.llama.sequence import Sequence
+from local_models.llama.scheduler import Scheduler, Shares
 
 Deliver = Callable[[tuple[Event, ...]], None]
 
@@ -112,7 +90,7 @@ class Worker:
             threads=settings.threads,
             batch=batch,
         )
-        loop = _Loop(model, context, settings, self._commands)
+        loop = Loop(model.vocabulary, context, Scheduler(settings.parallel, settings.shares), self._commands)
         loop.warm_up()
         deliver((Loaded(model),))
         while loop.obey():
@@ -121,161 +99,3 @@ class Worker:
             if events:
                 deliver(events)
         context.close()
-
-
-class _Loop:
-    """The owner thread's state."""
-
-    def __init__(
-        self, model: Model, context: Context, settings: Settings, commands: queue.SimpleQueue[Command]
-    ) -> None:
-        self._vocabulary = model.vocabulary
-        self._context = context
-        self._commands = commands
-        self._scheduler = Scheduler(settings.parallel, settings.shares)
-        self._jobs: dict[int, Job] = {}
-        self._began: set[int] = set()
-        self._left: dict[int, int] = {}  # choices of each job that are not over
-        self._sequences: dict[int, Sequence] = {}  # by slot
-        self._events: list[Event] = []
-        self._prompt_tokens = 0
-        self._generation_tokens = 0
-
-    def warm_up(self) -> None:
-        """Run one token, so that the first request does not pay for reading the weights from disk."""
-        self._context.batch.clear()
-        self._context.batch.add(0, 0, np.zeros(1, dtype=np.int32), want_last=True)
-        self._context.decode()
-        self._context.clear()
-
-    def snapshot(self) -> Snapshot:
-        """The numbers of this moment."""
-        return Snapshot(
-            running=self._scheduler.seated,
-            waiting=self._scheduler.waiting,
-            kv_tokens=self._scheduler.tokens,
-            prompt_tokens=self._prompt_tokens,
-            generation_tokens=self._generation_tokens,
-        )
-
-    def obey(self) -> bool:
-        """Take all commands there are, waiting for one when there is nothing to do. False: stop."""
-        idle = not self._jobs
-        while idle or not self._commands.empty():
-            command = self._commands.get()
-            idle = False
-            if command is Order.STOP:
-                return False
-            self._take(command)
-        return True
-
-    def step(self) -> tuple[Event, ...]:
-        """One batch; returns everything that happened since the last one."""
-        for key, slot in self._scheduler.admit():
-            job = self._jobs[key.job]
-            self._sequences[slot] = Sequence(job, key.choice, self._vocabulary)
-            if key.job not in self._began:
-                self._began.add(key.job)
-                self._events.append(Began(key.job))
-        rows = self._scheduler.plan()
-        if rows:
-            self._decode(rows)
-        events, self._events = tuple(self._events), []
-        return events
-
-    def _take(self, command: Command) -> None:
-        if isinstance(command, Job):
-            self._jobs[command.number] = command
-            self._left[command.number] = command.choices
-            for choice in range(command.choices):
-                self._scheduler.enqueue(Key(command.number, choice), command.prompt.size)
-        elif isinstance(command, Cancel):
-            self._give_up(command.job)
-        else:
-            doomed = self._scheduler.waiting_jobs() if command is Order.DROP_WAITING else tuple(self._jobs)
-            for job in doomed:
-                self._break(job, "shutting_down", "the engine is shutting down")
-
-    def _decode(self, rows: tuple[Row, ...]) -> None:
-        batch = self._context.batch
-        batch.clear()
-        for row in rows:
-            tokens = self._sequences[row.slot].tokens(row.start, row.stop)
-            batch.add(row.slot, row.start, tokens, want_last=row.samples)
-        code = self._context.decode()
-        if code != 0:
-            self._decode_failed(rows, code)
-            return
-        ready = self._scheduler.advance(rows)
-        self._prompt_tokens += sum(row.stop - row.start for row in rows if self._in_prompt(row))
-        now = time.monotonic()
-        logits = self._context.logits(len(ready)) if ready else None
-        for place, one in enumerate(ready):
-            assert logits is not None
-            self._generate(one, logits[place], now)
-
-    def _generate(self, ready: Ready, row: NDArray[np.float32], now: float) -> None:
-        if ready.slot not in self._sequences:
-            return  # another choice of the request failed a moment ago, and all of them with it
-        for slot in ready.followers:
-            self._context.copy(ready.slot, slot)
-        for slot in (ready.slot, *ready.followers):
-            if slot in self._sequences:
-                self._advance(slot, row, now)
-
-    def _advance(self, slot: int, row: NDArray[np.float32], now: float) -> None:
-        sequence = self._sequences[slot]
-        job = sequence.job
-        try:
-            progress = sequence.advance(row)
-        except Exception as error:  # noqa: BLE001  # whatever it is, it is this request's alone
-            _logger.warning("request failed: %s: %s", type(error).__name__, error)
-            self._break(job.number, "generation_failed", f"generation failed: {error}")
-            return
-        self._generation_tokens += 1
-        self._events.append(
-            Delta(
-                job=job.number,
-                choice=sequence.choice,
-                at=now,
-                text=progress.text,
-                tokens=progress.tokens,
-                generated=sequence.generated,
-                finish=progress.finish,
-            )
-        )
-        if progress.finish is not None:
-            self._leave(slot)
-            self._left[job.number] -= 1
-            if self._left[job.number] == 0:
-                self._forget(job.number)
-
-    def _decode_failed(self, rows: tuple[Row, ...], code: int) -> None:
-        _logger.error("llama_decode failed with code %d for %d sequences", code, len(rows))
-        for job in dict.fromkeys(self._sequences[row.slot].job.number for row in rows):
-            self._break(job, "generation_failed", f"llama.cpp could not evaluate the batch (code {code})")
-
-    def _break(self, job: int, code: Code, message: str) -> None:
-        if job in self._jobs:
-            self._events.append(Broke(job, code, message))
-            self._give_up(job)
-
-    def _give_up(self, job: int) -> None:
-        """Free everything the job holds; a job that is over already is none."""
-        if job in self._jobs:
-            for slot in self._scheduler.withdraw(job):
-                self._leave(slot)
-            self._forget(job)
-
-    def _leave(self, slot: int) -> None:
-        self._context.forget(slot)
-        self._scheduler.leave(slot)
-        del self._sequences[slot]
-
-    def _forget(self, job: int) -> None:
-        del self._jobs[job], self._left[job]
-        self._began.discard(job)
-        self._events.append(Gone(job))
-
-    def _in_prompt(self, row: Row) -> bool:
-        return row.start < self._sequences[row.slot].job.prompt.size

@@ -64,9 +64,9 @@ def string(value: str, schema: dict[str, Any]) -> bool:
 
 def number(value: float, schema: dict[str, Any]) -> bool:
     """Bounds."""
-    return schema.get("minimum", value) <= value <= schema.get("maximum", value) and schema.get(
-        "exclusiveMinimum", value - 1
-    ) < value < schema.get("exclusiveMaximum", value + 1)
+    low, high = schema.get("minimum", value), schema.get("maximum", value)
+    above, below = schema.get("exclusiveMinimum", value - 1), schema.get("exclusiveMaximum", value + 1)
+    return bool(low <= value <= high and above < value < below)
 
 
 def array(value: list[Any], schema: dict[str, Any], root: Any) -> bool:
