@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from gateway.classify.difficulty import Difficulty
-from gateway.classify.measures import Reading
+from gateway.classify.measures import Lexica, Reading
 from gateway.classify.tasks import REASONING, TaskRule, detect
 from gateway.messages import ChatRequest
 from gateway.types import Classification, Complexity, Signal, TokenCount
@@ -20,7 +20,7 @@ _HIGH_FROM = 0.85
 _NEEDS_REASONING = 4.0
 _NEEDS_NONE = -2.0
 
-_ASKED_LENGTH = re.compile(r"(\d{2,5})[\s-]+(words?|pages?|lines?|sentences?)", re.IGNORECASE)
+_ASKED_LENGTH = re.compile(r"(\d{1,5})[\s-]+(word|page|line|sentence)s?\b", re.IGNORECASE)
 _TOKENS_PER = MappingProxyType({"word": 1.35, "page": 650.0, "line": 14.0, "sentence": 25.0})
 _USUAL_OUTPUT = MappingProxyType({Complexity.LOW: 80, Complexity.MEDIUM: 300, Complexity.HIGH: 700})
 
@@ -30,11 +30,12 @@ class Classifier:
 
     def __init__(self, difficulty: Difficulty, tasks: Mapping[str, TaskRule]) -> None:
         self._difficulty = difficulty
+        self._lexica = Lexica()
         self._tasks = dict(tasks)
 
     def classify(self, request: ChatRequest, prompt: TokenCount) -> Classification:
         """What the request asks for. `prompt` is its size in tokens."""
-        reading = Reading(request.messages)
+        reading = Reading(request.messages, self._lexica)
         log_odds, signals = self._difficulty.judge(reading)
         hinted = _hinted(request.hints.requires_reasoning)
         if hinted is not None:
@@ -75,4 +76,4 @@ def _asked_length(reading: Reading) -> int | None:
     found = _ASKED_LENGTH.search(reading.instruction)
     if found is None:
         return None
-    return round(int(found[1]) * _TOKENS_PER[found[2].lower().rstrip("s")])
+    return round(int(found[1]) * _TOKENS_PER[found[2].lower()])

@@ -46,9 +46,9 @@ class Difficulty:
         signals = [
             Signal(name, value, value * weight)
             for name, value in measure(reading).items()
-            if value and (weight := weights.measures.get(name, 0.0))
+            if (weight := weights.measures.get(name, 0.0))
         ]
-        known, wording = _wording(reading.words, weights.words)
+        known, wording = _wording(reading.tokens, weights.words)
         if known:
             signals.append(Signal("wording", float(known), wording))
         signals.sort(key=lambda signal: -abs(signal.weight))

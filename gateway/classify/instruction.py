@@ -7,8 +7,8 @@ part of a long text is looked at, so that the time taken does not grow with it.
 
 import re
 
-_LONG = 12_000
-_HEAD, _TAIL = 4_000, 2_000
+_LONG = 2_500
+_HEAD, _TAIL = 1_500, 1_000
 _PROSE = 700
 _FIRST, _LAST = 500, 400
 _LINES = 4
@@ -16,14 +16,15 @@ _LINES = 4
 _FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 _BREAK = re.compile(r"\n[ \t]*\n")
 _QUOTATION = re.compile(r"[\"“„«]([^\"“”„»]{25,})[\"”“»]|(?<!\w)'([^'\n]{25,})'(?!\w)")
-_QUESTION = re.compile(r"[^.?!\n:;]{0,300}\?")
+_ENDS = re.compile(r"[.!?\n:;]")
 
 
 def instruction(text: str) -> str:
     """The part of `text` that says what to do, at most about 1,000 characters."""
     if len(text) > _LONG:
         text = f"{text[:_HEAD]}\n\n{text[-_TAIL:]}"
-    body = _QUOTATION.sub(' "" ', _FENCE.sub("\n\n", text))
+    body = _FENCE.sub("\n\n", text) if "```" in text else text
+    body = _QUOTATION.sub(' "" ', body)
     paragraphs = [stripped for part in _BREAK.split(body) if (stripped := part.strip())]
     if not paragraphs:
         return text[:_FIRST]
@@ -32,10 +33,10 @@ def instruction(text: str) -> str:
 
 def last_question(instruction_text: str) -> str:
     """The last question of an instruction, or its first sentence where it asks none: what it comes down to."""
-    questions: list[str] = _QUESTION.findall(instruction_text)
-    if questions:
-        return questions[-1].strip()
-    return re.split(r"[.!?\n:]", instruction_text.strip(), maxsplit=1)[0]
+    end = instruction_text.rfind("?")
+    if end < 0:
+        return _ENDS.split(instruction_text.strip(), maxsplit=1)[0]
+    return _ENDS.split(instruction_text[max(0, end - 300) : end])[-1].strip()
 
 
 def _of_one(paragraph: str) -> str:

@@ -1,102 +1,177 @@
-"""Words and shapes that say something about the kind and the difficulty of a request.
+"""Words and phrases that say something about the kind and the difficulty of a request.
 
-Each group is one case-insensitive pattern over the instruction, which is short; the shapes also look at a bounded
-part of the material. What a group is worth is not decided here but fitted (see `difficulty.py`).
+They are looked up, not searched: a pass over the instruction's words costs the same however long these lists are.
+What a group is worth for difficulty is not decided here but fitted (see `difficulty.py`).
 """
 
 import re
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+TOKEN = re.compile(r"[^\W_]+(?:'[a-z]+)?")
+NUMBER = "#"
+"""Stands for any number in a phrase."""
 
-def _words(alternatives: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<!\w)(?:{'|'.join(alternatives.split())})(?!\w)".replace("_", r"\s+"), re.IGNORECASE)
-
-
-GROUPS = MappingProxyType(
+DIFFICULTY = MappingProxyType(
     {
-        "proof": _words(
-            "prove proof derive derivation show_that theorem lemma disprove counterexamples? closed_form irrational "
-            "converges? convergence bijection induction invariant démontrer beweise?n? demuestra prouver"
+        "proof": (
+            "prove, proves, proved, proof, proofs, derive, derivation, deriving, show that, theorem, lemma, "
+            "disprove, counterexample, counterexamples, closed form, irrational, converge, converges, "
+            "convergence, bijection, induction, invariant, démontrer, beweis, beweise, beweisen, demuestra, "
+            "prouver, for every n, for all n"
         ),
-        "design": _words(
-            "design architect(?:ure)? implement build refactor migrat(?:e|ion) optimi[sz]e optimal optimum "
-            "scal(?:e|able|ing) schema algorithm complexity concurren(?:t|cy) thread.?safe parser compiler scheduler "
-            "lock.?free distributed shard(?:ing)? pipeline protocol"
+        "design": (
+            "design, designing, architect, architecture, implement, implementation, build, refactor, migrate, "
+            "migration, optimise, optimize, optimal, optimum, scale, scalable, scaling, schema, algorithm, "
+            "complexity, concurrent, concurrency, thread safe, parser, compiler, scheduler, lock free, "
+            "distributed, shard, sharding, pipeline, protocol, data structure, data structures"
         ),
-        "debugging": _words(
-            "debug deadlocks? race_condition races? leaks? crash(?:es|ed|ing)? segfaults? intermittent(?:ly)? flaky "
-            "stale bottleneck root.?cause diagnos(?:e|is) where_would_you_look hangs? throughput latency replica "
-            "slower mutex goroutines? undefined_behaviou?r"
+        "debugging": (
+            "debug, deadlock, deadlocks, race, races, race condition, leak, leaks, crash, crashes, crashed, "
+            "crashing, segfault, segfaults, intermittent, intermittently, flaky, stale, bottleneck, root cause, "
+            "diagnose, diagnosis, where would you look, hang, hangs, throughput, latency, replica, slower, mutex, "
+            "goroutine, goroutines, undefined behaviour, undefined behavior"
         ),
-        "judgement": _words(
-            "should_(?:we|i|they|he|she) would_you recommend(?:ation)?s? trade.?offs? pros_and_cons compare comparison "
-            "evaluate assess argue arguments? critique strateg(?:y|ies) justify defend persuade prioriti[sz]e "
-            "rank(?:ed)? weigh feasible worth better_off plan roadmap negotiat\\w* risks? implications? consequences "
-            "scenarios? "
-            "hypothes[ie]s assumptions? sensitivity forecast budget allocat(?:e|ion)"
+        "judgement": (
+            "should we, should i, should they, should he, should she, would you, recommend, recommends, "
+            "recommendation, recommendations, trade off, trade offs, tradeoff, tradeoffs, pros and cons, compare, "
+            "comparing, comparison, evaluate, evaluation, assess, assessment, argue, argument, arguments, "
+            "critique, strategy, strategies, justify, defend, persuade, prioritise, prioritize, rank, ranked, "
+            "weigh, feasible, worth, better off, plan, roadmap, negotiate, negotiation, negotiating, risk, risks, "
+            "implication, implications, consequence, consequences, scenario, scenarios, hypothesis, hypotheses, "
+            "assumption, assumptions, sensitivity, forecast, budget, allocate, allocation"
         ),
-        "reconciling": _words(
-            "reconcile contradict\\w* conflict(?:s|ing)? inconsisten\\w* discrepanc\\w* disagree\\w* mismatch\\w* "
-            "overlap\\w* consolidate merge dedup\\w* cross.?check supersede\\w* precedence prevail\\w* valid applies "
-            "apply entitled owed eligible liable liability comply compliance breach"
+        "reconciling": (
+            "reconcile, reconciliation, contradict, contradicts, contradiction, contradictions, contradictory, "
+            "conflict, conflicts, conflicting, inconsistent, inconsistency, inconsistencies, discrepancy, "
+            "discrepancies, disagree, disagrees, disagreement, mismatch, mismatches, overlap, overlaps, "
+            "overlapping, consolidate, merge, deduplicate, cross check, supersede, supersedes, superseded, "
+            "precedence, prevail, prevails, valid, applies, apply, entitled, owed, eligible, liable, liability, "
+            "comply, compliance, breach"
         ),
-        "reasoning": _words(
-            "why how_come what_explains how(?:'s|_is|_can|_could|_would)_(?:that|this|it|we|you|i) what_would "
-            "what_happens how_likely what's_wrong who's_(?:right|wrong) is_(?:it|that|this)_(?:legal|allowed|possible)"
+        "reasoning": (
+            "why, how come, what explains, how's that, how is that, how can that, how could that, how would you, "
+            "how could we, how can we, how would we, what would, what happens, how likely, what's wrong, who's "
+            "right, who's wrong, is it legal, is that legal, is this legal, is it allowed, is that allowed, is it "
+            "possible, is this possible, is that possible"
         ),
-        "conditions": _words(
-            "if unless when(?:ever)? whether assuming given_that suppose provided exceptions? except otherwise even_if "
-            "instead without while although however but yet because therefore since so_that in_case"
+        "conditions": (
+            "if, unless, when, whenever, whether, assuming, given that, suppose, provided, exception, exceptions, "
+            "except, otherwise, even if, instead, without, while, although, however, but, yet, because, "
+            "therefore, since, so that, in case"
         ),
-        "constraints": _words(
-            "must(?:n't|_not)? may_not can't cannot at_least at_most no_more_than no_fewer exactly never always only "
-            "each every all both any none neither nobody no_two per between within respectively subject_to "
-            "constraints? requirements?"
+        "constraints": (
+            "must, mustn't, may not, can't, cannot, at least, at most, no more than, no fewer, exactly, never, "
+            "always, only, each, every, all, both, any, none, neither, nobody, no two, per, between, within, "
+            "respectively, subject to, constraint, constraints, requirement, requirements"
         ),
-        "steps": _words(
-            "first second third then next finally after_that afterwards step.by.step steps? phases? stages? also plus "
-            "as_well_as and_then in_order followed_by"
+        "steps": (
+            "first, second, third, then, next, finally, after that, afterwards, step by step, step, steps, phase, "
+            "phases, stage, stages, also, plus, as well as, and then, in order, followed by"
         ),
-        "brevity": _words(
-            "just quick(?:ly)? one_(?:line|word|sentence) in_(?:one|a|two|three|\\d)_(?:words?|lines?|sentences?) "
-            "short(?:er)? brief(?:ly)? simpl[ey] please pls thanks thank_you hi hello hey yes_or_no true_or_false y/n "
-            "nothing_else no_explanation word_only single_word"
+        "brevity": (
+            "just, quick, quickly, one line, one word, one sentence, in one word, in one sentence, in a word, in "
+            "a sentence, in two words, in two lines, in # words, in # sentences, in # lines, short, shorter, "
+            "brief, briefly, simple, simply, please, pls, thanks, thank you, hi, hello, hey, yes or no, true or "
+            "false, nothing else, no explanation, word only, single word"
         ),
-        "simple_asks": _words(
-            "fix(?:_the)?_(?:grammar|typos?|spelling|punctuation) spell(?:ing|ed)? proofread capitali[sz]e uppercase "
-            "lower\\s?case title_case translate rewrite rephrase reword reformat format sort alphabeti\\w* extract "
-            "pull_out find give_me get_me list name define definition meaning mean stand_for synonym antonym "
-            "another_word convert round count how_(?:many|much|long|old) what(?:'s|_is|_are|_was|_does|_do) which who "
-            "where is_(?:this|it|the) do_(?:you|i) can_(?:i|you|we) classify label categori[sz]e sentiment positive "
-            "negative neutral spam tone subject_line greeting caption tagline title headline bullets? plural opposite"
+        "simple_asks": (
+            "fix grammar, fix the grammar, fix the typo, fix the typos, fix typos, fix spelling, fix the "
+            "spelling, fix the punctuation, spell, spelled, spelling, proofread, capitalise, capitalize, "
+            "uppercase, upper case, lowercase, lower case, title case, translate, rewrite, rephrase, reword, "
+            "reformat, format, sort, alphabetical, alphabetically, alphabetise, alphabetize, extract, pull out, "
+            "find, give me, get me, list, name, define, definition, meaning, mean, stand for, synonym, antonym, "
+            "another word, convert, round, count, how many, how much, how long, how old, what's, what is, what "
+            "are, what was, what does, what do, which, who, where, is this, is it, is the, do you, do i, can i, "
+            "can you, can we, classify, label, categorise, categorize, sentiment, positive, negative, neutral, "
+            "spam, tone, subject line, greeting, caption, tagline, title, headline, bullet, bullets, plural, "
+            "opposite"
         ),
-        "long_output": _words(
-            "essay report memo chapter paper proposal white\\s?paper speech story sonnet villanelle sestina poem scene "
-            "dialogue eulogy op-?ed \\d{3,}_words \\d+_pages? (?:two|three|four|five)_(?:pages?|paragraphs|minutes) "
-            "detailed in_detail thorough\\w* comprehensive complete full in.depth table_with matrix playbook guide "
-            "curriculum syllabus agenda script letter appeal"
+        "long_output": (
+            "essay, report, memo, chapter, paper, proposal, whitepaper, white paper, speech, story, sonnet, "
+            "villanelle, sestina, poem, scene, dialogue, eulogy, op ed, # words, # pages, # page, two pages, "
+            "three pages, four pages, five pages, two paragraphs, three paragraphs, four paragraphs, five "
+            "paragraphs, # minutes, detailed, in detail, thorough, thoroughly, comprehensive, complete, full, in "
+            "depth, table with, matrix, playbook, guide, curriculum, syllabus, agenda, script, letter, appeal"
         ),
-        "legal": _words(
-            "clauses? contracts? contractual statut\\w* gdpr court warrant\\w* lease tenant landlord insur\\w* "
-            "claim(?:s|ed)? policy regulat\\w* audit\\w* shareholders? vat tax pension entitle\\w* refund terms § "
-            "art\\. article_\\d+ notice_period jurisdiction"
+        "legal": (
+            "clause, clauses, contract, contracts, contractual, statute, statutory, gdpr, court, warrant, "
+            "warranty, lease, tenant, landlord, insurer, insured, insurance, claim, claims, claimed, policy, "
+            "regulation, regulations, regulatory, audit, audited, auditor, shareholder, shareholders, vat, tax, "
+            "pension, entitlement, refund, terms, art, article #, notice period, jurisdiction"
         ),
-        "medical": _words(
-            "mg ml dose dosage patients? symptoms? blood glucose infusion allerg\\w* prescri\\w* therapy surgery "
-            "clinical trial warfarin insulin"
+        "medical": (
+            "mg, ml, dose, dosage, patient, patients, symptom, symptoms, blood, glucose, infusion, allergy, "
+            "allergic, allergies, prescribe, prescribed, prescription, therapy, surgery, clinical, trial, "
+            "warfarin, insulin"
         ),
-        "finance": _words(
-            "npv irr ebitda margin churn cohort revenue pric(?:e|es|ing) elasticity hedg\\w* bond yield equity "
-            "cash\\s?flow depreciat\\w* interest_rate inflation discount(?:ed)?_rate break-?even runway valuation "
-            "portfolio"
+        "finance": (
+            "npv, irr, ebitda, margin, margins, churn, cohort, revenue, price, prices, pricing, elasticity, "
+            "hedge, hedging, bond, yield, equity, cash flow, cashflow, depreciation, interest rate, inflation, "
+            "discount rate, break even, runway, valuation, portfolio"
         ),
-        "statistics": _words(
-            "probability expected expectation variance distribution bayes\\w* posterior estimator unbiased "
-            "confidence_interval p-?value significan\\w* regression correlat\\w* causal\\w* confound\\w* random "
-            "sample_size a/b_test simpson markov poisson"
+        "statistics": (
+            "probability, expected, expectation, variance, distribution, bayes, bayesian, posterior, estimator, "
+            "unbiased, confidence interval, p value, significant, significance, regression, correlation, "
+            "correlated, causal, causality, confound, confounder, confounding, random, sample size, b test, "
+            "simpson, markov, poisson"
         ),
     }
 )
+"""Groups whose counts are measures of difficulty."""
+
+TASKS = MappingProxyType(
+    {
+        "summary": (
+            "summarise, summarize, summary, tl dr, tldr, zusammenfassung, zusammenfassen, résumer, résumé, resumen"
+        ),
+        "translation": (
+            "translate, translated, translation, übersetze, übersetzen, übersetzung, traduire, traduis, "
+            "traduction, traducir, traduce, traducción, in english, in french, in german, in spanish, in italian, "
+            "in portuguese, in dutch, in polish, in japanese, in chinese, into english, into french, into german, "
+            "into spanish, into italian, into portuguese, into dutch, into polish, into japanese, into chinese, "
+            "to english, to french, to german, to spanish, to italian"
+        ),
+        "classification": (
+            "classify, categorise, categorize, sentiment, spam, label this, label it, label the, urgent or not, "
+            "yes or no, positive or negative, positive negative"
+        ),
+        "extraction": (
+            "extract, pull out, find the, get me the, what's the order, what's the invoice, what's the phone, "
+            "what's the tracking, what's the email, what's the total, what's the name, what's the date, what's "
+            "the number, what's the address, what is the order, what is the invoice, what is the phone, what is "
+            "the tracking, what is the email, what is the total, what is the name, what is the date, what is the "
+            "number, what is the address"
+        ),
+        "formatting": (
+            "reformat, format this, format it, format as, format the, capitalise, capitalize, title case, "
+            "uppercase, upper case, lowercase, lower case, sort this, sort these, sort the, alphabetically, "
+            "alphabetical, proofread, bullet point, bullet points, fix the grammar, fix grammar, fix my grammar, "
+            "fix the typos, fix typos, fix the spelling, fix spelling, fix the punctuation"
+        ),
+        "maths": (
+            "solve, equation, integral, derivative, probability, prove that, how much is, percent of, square "
+            "root, multiply, divided by, minus, plus #"
+        ),
+        "code": (
+            "python, javascript, typescript, java, rust, golang, sql, regex, bash, html, css, function, compile, "
+            "compiles, compiler, stack trace, traceback, unit test, unit tests, git, docker, kubernetes, api "
+            "endpoint"
+        ),
+        "writing": (
+            "write, draft, compose, essay, poem, story, blog, letter, email, speech, tagline, caption, headline, "
+            "slogan, rewrite, rephrase, reword, subject line"
+        ),
+        "analysis": (
+            "analyse, analyze, analysis, compare, evaluate, assess, trade off, trade offs, pros and cons, root "
+            "cause, forecast, recommend, strategy"
+        ),
+    }
+)
+"""Words that mark a kind of work; of several kinds the first in this order counts."""
+
+QUESTION_WORDS = frozenset("what who when where which how is are do does can could what's who's where's".split())
+GREETINGS = frozenset("hi hello hey good thanks thank bye".split())
 
 MATHS = re.compile(
     r"[∫∑∏√∂∞≤≥≠∈∀∃→⇒ℝℕℤεδλμσ²³]|\\(?:frac|int|sum|sqrt|lim|begin)|\^\{?\w|\b[a-z]_\{?[a-z0-9]|\bmod\b|\b[fg]\(x\)"
@@ -106,16 +181,38 @@ SUM = re.compile(
     r"(?:[-+*/x×÷%]|plus|minus|times|divided by|percent of|% of)\s*[\d.,]+[\s=?.]*$",
     re.IGNORECASE,
 )
-NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
-WORD = re.compile(r"[^\W\d_]+(?:'[a-z]+)?")
 CODE = re.compile(
-    r"```|^\s*(?:def|class|func|fn|public|private|static|import|from|#include|SELECT|CREATE|const|let|var|async|return)\b"
-    r"|[;{}]\s*$|=>|==|!=|\(\)\s*[:{]|</?\w+>|Traceback|Exception|\bstd::",
+    r"```|^[ \t]*(?:def|class|func|fn|public|private|static|import|from|#include|SELECT|CREATE|const|let|var|async)\b"
+    r"|[;{}][ \t]*$|=>|==|!=|\(\)[ \t]*[:{]|Traceback|Exception|std::",
     re.MULTILINE,
 )
-LISTED = re.compile(r"^\s*(?:[-*•]|\(?\d{1,2}[.)]|[a-z]\))\s+", re.MULTILINE)
-ONLY = re.compile(
-    r"\b(?:only|nothing else|just the|no (?:words|comments?|explanations?|prose)|the value)\b", re.IGNORECASE
-)
-CLAUSE = re.compile(r"[,;:—–]|\band\b|\bor\b", re.IGNORECASE)
+LISTED = re.compile(r"^[ \t]*(?:[-*•]|\(?\d{1,2}[.)]|[a-z]\))[ \t]+", re.MULTILINE)
+CLAUSE_MARKS = ",;:—–"
 SENTENCE = re.compile(r"[.!?]+(?:\s|$)|\n")
+
+
+class Lexicon:
+    """Groups of phrases, indexed by their first word."""
+
+    def __init__(self, groups: Mapping[str, str]) -> None:
+        """`groups` maps names to phrases set apart by commas."""
+        self._by_first: dict[str, list[tuple[tuple[str, ...], str]]] = {}
+        for name, phrases in groups.items():
+            for phrase in phrases.split(","):
+                first, *rest = phrase.split()
+                self._by_first.setdefault(first, []).append((tuple(rest), name))
+
+    def count(self, tokens: Sequence[str]) -> dict[str, int]:
+        """How often each group's phrases occur; a group that does not occur is absent."""
+        found: dict[str, int] = {}
+        by_first = self._by_first
+        for position, token in enumerate(tokens):
+            for rest, name in by_first.get(token, ()):
+                if not rest or tuple(tokens[position + 1 : position + 1 + len(rest)]) == rest:
+                    found[name] = found.get(name, 0) + 1
+        return found
+
+
+def tokenise(text: str) -> list[str]:
+    """Words in lower case, every number as `NUMBER`."""
+    return [NUMBER if token[0].isdigit() else token for token in TOKEN.findall(text.lower())]

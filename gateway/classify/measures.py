@@ -1,77 +1,97 @@
 """What can be measured of a conversation, as named numbers of similar size."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from gateway.classify import lexicon
 from gateway.classify.instruction import instruction, last_question
 from gateway.messages import Message
 
-_SCANNED = 4_000
-_SYSTEM_SCANNED = 600
+_SCANNED = 2_000
+_SYSTEM_SCANNED = 400
 _MOST = 3
 
 
 class Reading:
-    """One conversation, read once: the last thing the user said, what of it is the instruction, the house rules."""
+    """One conversation, read once: what the user said last, what of it is the instruction, and the house rules.
 
-    def __init__(self, messages: Sequence[Message]) -> None:
+    `tokens` are the words of the instruction, `tasks` and `groups` what the lexicon found among them.
+    """
+
+    def __init__(self, messages: Sequence[Message], words: "Lexica") -> None:
         self.text = next((message.text() for message in reversed(messages) if message.role == "user"), "")
         self.turns = sum(message.role == "user" for message in messages)
         self.instruction = instruction(self.text)
         self.question = last_question(self.instruction)
-        system = next((message.text() for message in messages if message.role in ("system", "developer")), "")
-        self.system = system[:_SYSTEM_SCANNED]
-        self.words = [word.lower() for word in lexicon.WORD.findall(self.instruction)]
+        self.tokens = lexicon.tokenise(self.instruction)
+        self.groups = words.difficulty.count(self.tokens)
+        self.tasks = words.tasks.count(self.tokens)
         self.head = self.text[:_SCANNED]
+        system = next((message.text() for message in messages if message.role in ("system", "developer")), "")
+        rules = lexicon.tokenise(system[:_SYSTEM_SCANNED])
+        self.system_brevity = words.difficulty.count(rules).get("brevity", 0) + rules.count("only")
+        self.has_system = bool(system)
+        self.maths = len(lexicon.MATHS.findall(self.head))
+        self.code = len(lexicon.CODE.findall(self.head))
+
+
+class Lexica:
+    """The indexed word lists."""
+
+    def __init__(self) -> None:
+        self.difficulty = lexicon.Lexicon(lexicon.DIFFICULTY)
+        self.tasks = lexicon.Lexicon(lexicon.TASKS)
 
 
 def measure(reading: Reading) -> dict[str, float]:
-    """Every measure by name; a measure that found nothing is 0."""
-    found = _sizes(reading) | _shapes(reading) | _system(reading)
-    for name, pattern in lexicon.GROUPS.items():
-        count = len(pattern.findall(reading.instruction))
-        found[name] = min(count, _MOST)
-        found[f"any_{name}"] = float(count > 0)
-    return found
+    """Every measure that is not 0, by name."""
+    found = _sizes(reading) | _shapes(reading) | _groups(reading.groups)
+    return {name: value for name, value in found.items() if value}
 
 
 def _sizes(reading: Reading) -> dict[str, float]:
-    words = len(reading.words) or 1
-    clauses = len(lexicon.CLAUSE.findall(reading.instruction))
+    tokens = reading.tokens
+    words = len(tokens) or 1
+    clauses = _clauses(reading.instruction, tokens)
     return {
         "length": math.log1p(len(reading.text)),
         "instruction_words": math.log1p(words),
         "few_words": float(words <= 8),
         "very_few_words": float(words <= 4),
         "material": math.log1p(max(0, len(reading.text) - len(reading.instruction))),
-        "long_words": sum(len(word) >= 9 for word in reading.words) / words,
-        "word_length": sum(map(len, reading.words)) / words,
+        "long_words": sum(len(token) >= 9 for token in tokens) / words,
+        "word_length": sum(map(len, tokens)) / words,
         "clauses": math.log1p(clauses),
         "clause_rate": clauses / words,
         "sentences": math.log1p(len(lexicon.SENTENCE.findall(reading.instruction))),
         "multi_turn": float(reading.turns > 1),
         "question_words": math.log1p(len(reading.question.split())),
-        "question_clauses": math.log1p(len(lexicon.CLAUSE.findall(reading.question))),
+        "question_clauses": math.log1p(_clauses(reading.question, reading.question.lower().split())),
     }
 
 
 def _shapes(reading: Reading) -> dict[str, float]:
     return {
         "questions": min(reading.instruction.count("?"), _MOST),
-        "numbers_asked": math.log1p(len(lexicon.NUMBER.findall(reading.instruction))),
-        "numbers": math.log1p(len(lexicon.NUMBER.findall(reading.head))),
+        "numbers_asked": math.log1p(reading.tokens.count(lexicon.NUMBER)),
+        "digits": math.log1p(sum(map(reading.head.count, "0123456789"))),
         "percentages": min(reading.head.count("%"), _MOST),
-        "maths": min(len(lexicon.MATHS.findall(reading.head)), _MOST),
+        "maths": min(reading.maths, _MOST),
         "plain_sum": float(bool(lexicon.SUM.match(reading.text[:120]))),
-        "code": float(len(lexicon.CODE.findall(reading.head)) >= _MOST),
+        "code": float(reading.code >= _MOST),
         "list_items": math.log1p(len(lexicon.LISTED.findall(reading.head))),
+        "system": float(reading.has_system),
+        "system_brevity": min(reading.system_brevity, _MOST),
     }
 
 
-def _system(reading: Reading) -> dict[str, float]:
-    """House rules that ask for a value and nothing else make for small answers; the rest of them says little."""
-    if not reading.system:
-        return {}
-    brevity = lexicon.GROUPS["brevity"].findall(reading.system) + lexicon.ONLY.findall(reading.system)
-    return {"system": 1.0, "system_brevity": min(len(brevity), _MOST)}
+def _groups(counts: Mapping[str, int]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for name, count in counts.items():
+        found[name] = min(count, _MOST)
+        found[f"any_{name}"] = 1.0
+    return found
+
+
+def _clauses(text: str, tokens: Sequence[str]) -> int:
+    return sum(map(text.count, lexicon.CLAUSE_MARKS)) + tokens.count("and") + tokens.count("or")

@@ -82,3 +82,7 @@ def _options(
     ] = False,
 ) -> None:
     """What holds for every subcommand."""
+
+
+if __name__ == "__main__":
+    main()

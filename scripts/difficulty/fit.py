@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.classify.difficulty import Difficulty, Weights
-from gateway.classify.measures import Reading, measure
+from gateway.classify.measures import Lexica, Reading, measure
 from gateway.messages import Message
 
 Vector = NDArray[np.float64]
@@ -30,6 +30,9 @@ MEASURE_SCALE = 0.15
 WORD_SCALE = 2.0
 STRENGTH = 3.0
 FEWEST_PROMPTS = 3
+
+
+LEXICA = Lexica()
 
 
 class Row(msgspec.Struct):
@@ -61,7 +64,7 @@ class Features:
         self.names = sorted({name for found in measured for name in found})
         table = np.array([[found.get(name, 0.0) for name in self.names] for found in measured])
         self.mean, self.spread = table.mean(0), table.std(0) + 1e-9
-        counts = Counter(word for reading in readings for word in set(reading.words))
+        counts = Counter(word for reading in readings for word in set(reading.tokens))
         self.words = sorted(word for word, count in counts.items() if count >= FEWEST_PROMPTS)
         self.index = {word: column for column, word in enumerate(self.words)}
 
@@ -70,7 +73,7 @@ class Features:
         measures = np.array([[measure(reading).get(name, 0.0) for name in self.names] for reading in readings])
         words = np.zeros((len(readings), len(self.words)))
         for row, reading in enumerate(readings):
-            known = [self.index[word] for word in set(reading.words) if word in self.index]
+            known = [self.index[word] for word in set(reading.tokens) if word in self.index]
             words[row, known] = WORD_SCALE / np.sqrt(len(known)) if known else 0.0
         return np.hstack([(measures - self.mean) / self.spread * MEASURE_SCALE, words])
 
@@ -107,7 +110,7 @@ def fit(matrix: Vector, hard: NDArray[np.bool_]) -> Vector:
 
 def train(rows: list[Row]) -> Difficulty:
     """The model that these rows teach."""
-    readings = [Reading(row.messages) for row in rows]
+    readings = [Reading(row.messages, LEXICA) for row in rows]
     features = Features(readings)
     hard = np.array([row.difficulty == "hard" for row in rows])
     return Difficulty(features.weights(fit(features.matrix(readings), hard)))
@@ -117,7 +120,7 @@ def shares(model: Difficulty, rows: list[Row], threshold: float = 0.0) -> dict[s
     """Of the easy ones, how many are called easy; of the hard ones, how many hard."""
     called = {"easy": [0, 0], "hard": [0, 0]}
     for row in rows:
-        log_odds, _ = model.judge(Reading(row.messages))
+        log_odds, _ = model.judge(Reading(row.messages, LEXICA))
         called[row.difficulty][0] += (log_odds > threshold) == (row.difficulty == "hard")
         called[row.difficulty][1] += 1
     return {name: right / max(1, total) for name, (right, total) in called.items()}
