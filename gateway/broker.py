@@ -16,6 +16,7 @@ from gateway.attempt import Attempts, OpenAnswer
 from gateway.classify import Classifier
 from gateway.committed import CommittedAnswer
 from gateway.confidence import Confidence
+from gateway.decision import Decider
 from gateway.errors import AnswerError, AttemptError, Code, Reason
 from gateway.escalation import Blocked, Escalate, GiveUp, Limits, Progress, decide
 from gateway.messages import ChatRequest, Completion
@@ -24,10 +25,9 @@ from gateway.policy import Policy
 from gateway.ports import Recorder
 from gateway.probation import Window, hold, window_for
 from gateway.refusals import nobody_allowed, nobody_answered
-from gateway.routing import RoutingTable, plan
+from gateway.routing import RoutingTable
 from gateway.run import Arrival, Attempt, Decided, Run, refused
 from gateway.throttle import EscalationThrottle
-from gateway.tokens import estimate_prompt
 from gateway.types import Candidate, Identity, Score
 
 # What nginx logs for a client that hung up; nobody is there to receive it.
@@ -96,6 +96,7 @@ class Broker:
     def __init__(self, stages: Stages, settings: BrokerSettings) -> None:
         self._stages = stages
         self._settings = settings
+        self._decider = Decider(stages.policy, stages.classifier, stages.table)
 
     async def answer(self, request: ChatRequest, identity: Identity) -> tuple[Completion, Outcome]:
         """The whole answer, and the record of how it came about. Raises AnswerError."""
@@ -114,21 +115,8 @@ class Broker:
 
     def decide(self, request: ChatRequest, identity: Identity) -> Decided:
         """Policy, classification and route, without asking anybody. Raises RequestError."""
-        arrival = Arrival.now(request, identity, self._settings.policy)
         deadline = asyncio.get_running_loop().time() + self._settings.request_timeout_s
-        target = self._stages.table.resolve(request.requested_model)
-        prompt = estimate_prompt(request)
-        constraints = self._stages.policy.constrain(request, identity, prompt, deadline)
-        classification = self._stages.classifier.classify(request, prompt)
-        route = plan(
-            self._stages.table,
-            target,
-            constraints,
-            classification,
-            allow_fallback=request.hints.allow_fallback,
-            max_tokens=request.sampling.max_tokens,
-        )
-        return Decided(constraints=constraints, classification=classification, route=route, took_s=arrival.elapsed())
+        return self._decider.decide(request, identity, deadline)
 
     def _start(self, request: ChatRequest, identity: Identity) -> Run:
         arrival = Arrival.now(request, identity, self._settings.policy)
