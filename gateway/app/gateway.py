@@ -13,19 +13,18 @@ from prometheus_client import CollectorRegistry
 
 from gateway.app import nouns
 from gateway.app.calibrations import calibrations
+from gateway.app.decision import classifier, policy
 from gateway.app.engines import Engines, engine_specs
 from gateway.attempt import Attempts
 from gateway.backends.chat import ChatClient
 from gateway.backends.local import LocalBackend
 from gateway.backends.openai import OpenAIBackend
 from gateway.broker import Broker, Stages
-from gateway.classify import Classifier, Difficulty
 from gateway.confidence import Confidence
 from gateway.config.schema import Backend, Config
-from gateway.config.sites import default_regions
 from gateway.gate import Gate
 from gateway.ledger import SqliteLedger
-from gateway.policy import Identities, Policy, Regions
+from gateway.policy import Identities
 from gateway.ports import Backend as BackendPort
 from gateway.ports import Recorder
 from gateway.routing import RoutingTable
@@ -92,10 +91,10 @@ class Gateway:
         self._build_servers(attempts, registry)
 
     def _stages(self, attempts: Attempts, recorder: Recorder) -> Stages:
-        policy, escalation = self.config.policy, self.config.policy.escalation
+        escalation = self.config.policy.escalation
         return Stages(
-            policy=Policy(Regions(self.config.regions), default_regions(self.config), local_only=policy.local_only),
-            classifier=Classifier(Difficulty.shipped(), nouns.task_rules(self.config)),
+            policy=policy(self.config),
+            classifier=classifier(self.config),
             table=self.table,
             attempts=attempts,
             confidence=Confidence(calibrations(self.config, self.home), self.config.confidence.trigger_words),

@@ -9,7 +9,7 @@ from gateway.backends.chat import Deadlines
 from gateway.backends.profile import Profile
 from gateway.broker import BrokerSettings
 from gateway.classify import DEFAULT_TASKS, TaskRule
-from gateway.config.schema import Backend, Config, Engine, Params, Tenant, Timeouts
+from gateway.config.schema import Backend, Config, Engine, Params, Timeouts
 from gateway.config.schema import SlaClass as SlaSection
 from gateway.config.sites import default_regions, sites, tenant_regions
 from gateway.escalation import Limits
@@ -75,14 +75,30 @@ def sla_class(config: Config, name: str | None) -> SlaClass:
 def identities(config: Config) -> Identities:
     """Who may ask."""
     if config.auth.mode == "none":
-        everybody = Identity(tenant="local", key="none", sla=sla_class(config, None), regions=default_regions(config))
-        return Identities({}, everybody)
+        return Identities({}, everybody(config))
     by_hash = {
-        key.hash.removeprefix("sha256:"): _identity(config, name, tenant, key.name)
+        key.hash.removeprefix("sha256:"): tenant_identity(config, name, key.name)
         for name, tenant in config.tenants.items()
         for key in tenant.keys
     }
     return Identities(by_hash, None)
+
+
+def everybody(config: Config, sla: str | None = None) -> Identity:
+    """A caller without a tenant, of the class called `sla`; None is the default class."""
+    return Identity(tenant="local", key="none", sla=sla_class(config, sla), regions=default_regions(config))
+
+
+def tenant_identity(config: Config, name: str, key: str) -> Identity:
+    """A tenant of the file, asking with the key of that name."""
+    tenant = config.tenants[name]
+    return Identity(
+        tenant=name,
+        key=key,
+        sla=sla_class(config, tenant.sla),
+        regions=tenant_regions(config, tenant),
+        local_only=tenant.local_only,
+    )
 
 
 def task_rules(config: Config) -> dict[str, TaskRule]:
@@ -145,16 +161,6 @@ def policy_hash(config: Config) -> str:
     rules = config.model_dump(mode="json", exclude={"server": True, "log": True})
     canonical = msgspec.json.encode(rules | {"region": config.server.region}, order="sorted")
     return hashlib.sha256(canonical).hexdigest()[:12]
-
-
-def _identity(config: Config, name: str, tenant: Tenant, key: str) -> Identity:
-    return Identity(
-        tenant=name,
-        key=key,
-        sla=sla_class(config, tenant.sla),
-        regions=tenant_regions(config, tenant),
-        local_only=tenant.local_only,
-    )
 
 
 def _price(backend: Backend) -> Price:
