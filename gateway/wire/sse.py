@@ -37,7 +37,7 @@ class SseDecoder:
             chunk = self._normalise(chunk)
         if b"\n" not in chunk:
             self._line += chunk
-            self._check()
+            self._bound(self._line)
             return []
         first, *lines, rest = chunk.split(b"\n")
         lines.insert(0, bytes(self._line) + first)
@@ -45,6 +45,7 @@ class SseDecoder:
         events: list[bytes] = []
         if self._first:
             self._first = False
+            self._bound(lines[0])
             lines[0] = lines[0].removeprefix(_BOM)
         for line in lines:
             if line:
@@ -53,7 +54,7 @@ class SseDecoder:
                 events.append(self._data[0] if len(self._data) == 1 else b"\n".join(self._data))
                 self._data = []
                 self._size = 0
-        self._check()
+        self._bound(self._line)
         return events
 
     def _normalise(self, chunk: bytes) -> bytes:
@@ -66,12 +67,17 @@ class SseDecoder:
         return chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
     def _take(self, line: bytes) -> None:
+        self._bound(line)
         if line.startswith(b"data:"):
             self._data.append(line[6:] if line[5:6] == b" " else line[5:])
             self._size += len(line)
+        elif line == b"data":
+            self._data.append(b"")
+            self._size += len(line)
 
-    def _check(self) -> None:
-        if self._size + len(self._line) > self._max:
+    def _bound(self, line: bytes | bytearray) -> None:
+        """Every line, whole or not, is measured alike: the limit holds however the bytes were cut."""
+        if self._size + len(line) > self._max:
             raise EventTooLong(f"an event is longer than {self._max} bytes")
 
 
