@@ -49,6 +49,9 @@ class _Server(uvicorn.Server):
 def main() -> int:
     """Run the engine; returns the exit code (see `errors` for those that are not 0)."""
     arguments = _arguments()
+    # The owner thread comes back from llama.cpp twenty times a second and more, and must not wait 5 ms for the
+    # interpreter each time another thread is busy with a body or a schema.
+    sys.setswitchinterval(0.001)
     logging.basicConfig(level=logging.WARNING, format="forebay engine: %(levelname)s: %(message)s")
     try:
         if not arguments.stand_alone:

@@ -35,12 +35,12 @@ from local_models.llama.engine import Engine, Inbox
 from local_models.llama.errors import RequestError
 from local_models.llama.jobs import Began, Broke, Delta
 from local_models.llama.metrics import Metrics
-from local_models.llama.wire import Decoders
+from local_models.llama.wire import Decoders, Request
 
 MAX_BODY: Final = 8 * 1024 * 1024
 """Bytes of a request body."""
 _INLINE: Final = 4 * 1024
-"""Bodies up to this many bytes are tokenised on the event loop: 4 kB take about a millisecond."""
+"""Bodies up to this many bytes are prepared on the event loop: tokenising 4 kB takes about a millisecond."""
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -133,7 +133,7 @@ class App:
         request = self._decoders.chat(body)
         self._check_model(request.model)
         asks = self._engine.ready()
-        ask = await self._prepare(len(body), partial(asks.chat, request, self._engine.number()))
+        ask = await self._prepare(request, len(body), partial(asks.chat, request, self._engine.number()))
         shape = ChatShape(self._heading("chatcmpl", ask))
         await self._answer(ask, shape, arrived, reply)
 
@@ -141,12 +141,13 @@ class App:
         request = self._decoders.completion(body)
         self._check_model(request.model)
         asks = self._engine.ready()
-        ask = await self._prepare(len(body), partial(asks.completion, request, self._engine.number()))
+        ask = await self._prepare(request, len(body), partial(asks.completion, request, self._engine.number()))
         shape = TextShape(self._heading("cmpl", ask))
         await self._answer(ask, shape, arrived, reply)
 
-    async def _prepare(self, size: int, make: Callable[[], Ask]) -> Ask:
-        if size <= _INLINE:
+    async def _prepare(self, request: Request, size: int, make: Callable[[], Ask]) -> Ask:
+        """Make the job on the event loop, or on the text thread when that may take long."""
+        if size <= _INLINE and request.response_format is None:
             return make()
         return await asyncio.get_running_loop().run_in_executor(self._texts, make)
 

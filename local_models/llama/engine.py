@@ -2,15 +2,45 @@
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from local_models.llama.asks import Asks
 from local_models.llama.errors import Code, RequestError, StartError
-from local_models.llama.jobs import Began, Broke, Cancel, Delta, Died, Event, Gone, Job, Loaded, Order
+from local_models.llama.jobs import (
+    Began,
+    Broke,
+    Cancel,
+    Command,
+    Delta,
+    Died,
+    Event,
+    Gone,
+    Job,
+    Loaded,
+    Order,
+    Snapshot,
+)
 from local_models.llama.metrics import Ending, Timings
-from local_models.llama.worker import Worker
 
 _RETRY_AFTER: Final = 1
+
+
+class Owner(Protocol):
+    """The owner thread, as the event loop sees it; see `worker.Worker`."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The latest published numbers."""
+        ...
+
+    @property
+    def alive(self) -> bool:
+        """The thread runs."""
+        ...
+
+    def send(self, command: Command) -> None:
+        """Hand over a command without waiting."""
+        ...
 
 
 class Inbox:
@@ -51,7 +81,7 @@ class _Ticket:
 class Engine:
     """One model being served. Everything here runs on the event loop."""
 
-    def __init__(self, worker: Worker, *, parallel: int, context: int, max_waiting: int) -> None:
+    def __init__(self, worker: Owner, *, parallel: int, context: int, max_waiting: int) -> None:
         self.worker = worker
         self.timings = Timings()
         self.asks: Asks | None = None
@@ -94,11 +124,9 @@ class Engine:
     def submit(self, job: Job, arrived: float) -> Inbox:
         """Queue a job that arrived at time.monotonic() `arrived`. Raises RequestError (503) when too many wait."""
         self.ready()
-        tickets = self._tickets.values()
-        taken = sum(ticket.choices - len(ticket.finished) for ticket in tickets)
-        waiting = sum(not ticket.began for ticket in tickets)
-        if taken + job.choices > self._parallel and waiting >= self._max_waiting:
-            raise _unavailable("overloaded", f"{waiting} requests are waiting already")
+        free, line = self._room()
+        if free <= 0 and line >= self._max_waiting:
+            raise _unavailable("overloaded", f"{line} requests are waiting already")
         ticket = _Ticket(Inbox(), job.choices, arrived)
         self._tickets[job.number] = ticket
         self.worker.send(job)
@@ -130,6 +158,20 @@ class Engine:
                 self._die(event.error)
             else:
                 self._sort(event)
+
+    def _room(self) -> tuple[int, int]:
+        """Slots that are free once all who came have sat down, and how many requests then still stand in line.
+
+        Those the owner thread has not seen yet are counted as it will seat them, so that a burst is not let in twice.
+        """
+        tickets = self._tickets.values()
+        free = self._parallel - sum(ticket.choices - len(ticket.finished) for ticket in tickets if ticket.began)
+        line = 0
+        for ticket in tickets:
+            if not ticket.began:
+                line += free <= 0
+                free -= ticket.choices
+        return free, line
 
     def _sort(self, event: Began | Delta | Broke | Gone) -> None:
         ticket = self._tickets.get(event.job)

@@ -10,11 +10,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from local_models.llama.logprobs import top_tokens
+
 GREEDY_BELOW: Final = 1e-5
 """Temperatures under this mean argmax; dividing by them would overflow. vLLM's threshold."""
-NEGLIGIBLE: Final = 30.0
-"""Scaled logits this far below the best are left out of a draw. e^-30 is 9e-14: with a vocabulary of 262,144 the
-whole tail weighs 2.5e-8, less than one float32 step of the total."""
+_BLOCK: Final = 256
+"""Weights are summed by blocks: a draw then costs two short running sums instead of one over the vocabulary."""
+_HEAD: Final = 128
+"""Tokens sorted first when a nucleus is looked for; eight times as many while it reaches further."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +49,25 @@ class Sampling:
         return self.presence_penalty != 0.0 or self.frequency_penalty != 0.0
 
 
-@dataclass(frozen=True, slots=True)
 class Distribution:
-    """Candidate tokens and the running sum of their (unnormalised) weights."""
+    """Candidate tokens and their (unnormalised) weights, ready to be drawn from."""
 
-    ids: NDArray[np.intp]
-    cumulative: NDArray[np.float64]
+    def __init__(self, ids: NDArray[np.intp] | None, weights: NDArray[np.float32]) -> None:
+        """`ids` are the tokens that the weights belong to; None means that token i has weight i."""
+        self.ids = ids
+        self.weights = weights
+        self._blocks = np.cumsum(np.add.reduceat(weights, np.arange(0, weights.size, _BLOCK)), dtype=np.float64)
 
     def pick(self, uniform: float) -> int:
         """The token at `uniform` in [0, 1) of the total weight."""
-        place = int(self.cumulative.searchsorted(uniform * self.cumulative[-1], side="right"))
-        return int(self.ids[min(place, self.ids.size - 1)])
+        # Rounding must not lead past the last weight: of the whole, and of the block, whose sum rounds differently.
+        target = min(uniform * self._blocks[-1], np.nextafter(self._blocks[-1], 0.0))
+        block = int(self._blocks.searchsorted(target, side="right"))
+        begin = block * _BLOCK
+        inside = np.cumsum(self.weights[begin : begin + _BLOCK], dtype=np.float64)
+        target = min(target - (self._blocks[block - 1] if block else 0.0), np.nextafter(inside[-1], 0.0))
+        place = begin + int(inside.searchsorted(target, side="right"))
+        return place if self.ids is None else int(self.ids[place])
 
 
 def generator(seed: int | None, choice: int) -> np.random.Generator:
@@ -89,26 +100,34 @@ def distribution(
 ) -> Distribution:
     """What to draw from at `sampling.temperature`, over all tokens or only those `among`. Needs one finite logit."""
     values = logits if among is None else logits[among]
-    scale = np.float32(1.0 / sampling.temperature)
-    near = np.flatnonzero(values >= values.max() - NEGLIGIBLE * sampling.temperature)
-    weights = np.exp((values[near] - values.max()) * scale)
-    if sampling.min_p > 0.0:
-        kept = weights >= sampling.min_p  # the best token weighs exactly 1
-        near, weights = near[kept], weights[kept]
-    if sampling.top_k > 0 or sampling.top_p < 1.0:
-        order = _ranked(weights, sampling)
-        near, weights = near[order], weights[order]
-    ids: NDArray[np.intp] = near if among is None else among[near]
-    return Distribution(ids, np.cumsum(weights, dtype=np.float64))
+    weights = np.exp((values - values.max()) * np.float32(1.0 / sampling.temperature))
+    kept = _kept(values, weights, sampling) if sampling.truncates else None
+    if kept is None:
+        return Distribution(among, weights)
+    return Distribution(kept if among is None else among[kept], weights[kept])
 
 
-def _ranked(weights: NDArray[np.float32], sampling: Sampling) -> NDArray[np.intp]:
-    """Indices that survive top-k and then top-p, heaviest first."""
-    order = np.argsort(-weights, kind="stable")
-    if 0 < sampling.top_k < order.size:
-        order = order[: sampling.top_k]
-    if sampling.top_p < 1.0:
-        running = np.cumsum(weights[order], dtype=np.float64)
-        needed = int(running.searchsorted(sampling.top_p * running[-1], side="left")) + 1
-        order = order[:needed]
-    return order
+def _kept(values: NDArray[np.float32], weights: NDArray[np.float32], sampling: Sampling) -> NDArray[np.intp]:
+    """Indices that survive min-p, then top-k, then top-p."""
+    heavy = np.flatnonzero(weights >= sampling.min_p) if sampling.min_p > 0.0 else None  # the best weighs exactly 1
+    if 0 < sampling.top_k < (values.size if heavy is None else heavy.size):
+        heavy = top_tokens(values, sampling.top_k)
+    if sampling.top_p >= 1.0:
+        return np.arange(values.size) if heavy is None else heavy
+    return _nucleus(values, weights, sampling.top_p, heavy)
+
+
+def _nucleus(
+    values: NDArray[np.float32], weights: NDArray[np.float32], top_p: float, heavy: NDArray[np.intp] | None
+) -> NDArray[np.intp]:
+    """The smallest set of the heaviest tokens, out of `heavy` or all, whose weight reaches `top_p` of theirs."""
+    count = values.size if heavy is None else heavy.size
+    total = float((weights if heavy is None else weights[heavy]).sum(dtype=np.float64))
+    size = min(_HEAD, count)
+    while True:
+        best = top_tokens(values, size)
+        running = np.cumsum(weights[best], dtype=np.float64)
+        if running[-1] >= top_p * total or size == count:
+            needed = int(running.searchsorted(top_p * total, side="left")) + 1
+            return best[:needed]
+        size = min(size * 8, count)

@@ -19,8 +19,8 @@ def logits() -> NDArray[np.float32]:
 
 def shares(found: Distribution) -> dict[int, float]:
     """Probability by token."""
-    weights = np.diff(found.cumulative, prepend=0.0)
-    return dict(zip(found.ids.tolist(), (weights / weights.sum()).tolist(), strict=True))
+    ids = range(found.weights.size) if found.ids is None else found.ids.tolist()
+    return dict(zip(ids, (found.weights / found.weights.sum()).tolist(), strict=True))
 
 
 def softmax(temperature: float, ids: list[int]) -> dict[int, float]:
@@ -83,6 +83,30 @@ def test_a_seed_repeats_and_choices_differ() -> None:
     assert first.tolist() != other.tolist()
     assert generator(-7, 0).random() != generator(7, 0).random()
     assert generator(None, 0).random() != generator(None, 0).random()
+
+
+def test_a_draw_finds_the_token_at_its_place_in_the_whole() -> None:
+    """Over more tokens than one block holds, every place of the running sum leads to its token, both ends included."""
+    weights = np.random.default_rng(1).exponential(1.0, 1_000).astype(np.float32)
+    weights[[0, 255, 256, 511, 999]] = 0.0
+    found = Distribution(None, weights)
+    running = np.cumsum(weights, dtype=np.float64) / weights.sum(dtype=np.float64)
+    for token in np.flatnonzero(weights).tolist():
+        middle = (running[token] + (running[token - 1] if token else 0.0)) / 2
+        assert found.pick(middle) == token
+    assert found.pick(0.0) == 1
+    assert found.pick(np.nextafter(1.0, 0.0)) == 998
+
+
+def test_a_wide_nucleus_is_found_as_well_as_a_narrow_one() -> None:
+    """Nuclei of one, hundreds and nearly all tokens have exactly the size that the definition gives."""
+    row = np.random.default_rng(2).normal(0, 2, 5_000).astype(np.float32)
+    weights = np.sort(np.exp(row.astype(np.float64)))[::-1]
+    for top_p in (0.001, 0.3, 0.7, 0.99, 0.999999):
+        size = int((np.cumsum(weights) / weights.sum()).searchsorted(top_p)) + 1
+        ids = distribution(row, Sampling(top_p=top_p)).ids
+        assert ids is not None
+        assert set(ids.tolist()) == set(np.argsort(-row, kind="stable")[:size].tolist())
 
 
 class Allowed:
