@@ -23,7 +23,7 @@ from gateway.messages import (
     Tool,
     ToolChoice,
 )
-from gateway.wire.fields import refuse_unsafe, unknown_fields
+from gateway.wire.fields import refuse_unsafe, told, unknown_fields
 from gateway.wire.json_schema import check_schema
 from gateway.wire.validation import convert, explain, read_object
 
@@ -116,7 +116,7 @@ def parse_chat(raw: bytes, header_hints: dict[str, str], request_id: str) -> Cha
         include_usage=bool(body.stream_options and body.stream_options.include_usage),
         user=body.user,
         hints=hints,
-        ignored=tuple(sorted(set(ignored))),
+        ignored=told(ignored),
     )
 
 
@@ -195,6 +195,6 @@ def _check_tool_choice(body: ChatBody) -> None:
     if isinstance(body.tool_choice, NamedToolChoice):
         name = body.tool_choice.function.name
         if all(tool.function.name != name for tool in tools):
-            raise RequestError(f"tool_choice names {name!r}, which is not among tools", param="tool_choice")
+            raise RequestError(f"tool_choice names {name[:64]!r}, which is not among tools", param="tool_choice")
     elif body.tool_choice == "required" and not tools:
         raise RequestError("tool_choice: required needs tools", param="tool_choice")

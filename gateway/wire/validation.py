@@ -22,6 +22,7 @@ _PLAIN = MappingProxyType(
         "null": "null",
     }
 )
+_LONGEST_MESSAGE = 300
 _NAMES = re.compile(r"`([a-z]+(?: \| [a-z]+)*)`")
 _decode = msgspec.json.Decoder().decode
 
@@ -65,7 +66,7 @@ def explain(error: msgspec.ValidationError) -> tuple[str, str]:
         missing = message.rsplit("`", 2)[1]
         return (f"{path}.{missing}" if path else missing), "is required"
     message = _NAMES.sub(lambda names: " or ".join(_PLAIN.get(n, n) for n in names[1].split(" | ")), message)
-    return path or "body", message[:1].lower() + message[1:]
+    return path or "body", message[:1].lower() + message[1:_LONGEST_MESSAGE]
 
 
 def _bad_json(message: str) -> RequestError:
