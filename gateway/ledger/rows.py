@@ -79,19 +79,27 @@ ATTEMPTS: tuple[Column, ...] = (
 
 def request_row(outcome: Outcome) -> tuple[Value, ...]:
     """The values of one row of `requests`."""
-    return tuple(_at(outcome, path) for _, _, path in REQUESTS)
+    return tuple([_at(outcome, path) for path in _REQUEST_PATHS])
 
 
 def attempt_row(record: AttemptRecord) -> tuple[Value, ...]:
     """The values of one row of `attempts`, without the request it belongs to."""
-    return tuple(_at(record, path) for _, _, path in ATTEMPTS)
+    return tuple([_at(record, path) for path in _ATTEMPT_PATHS])
 
 
-def _at(noun: Outcome | AttemptRecord, path: str) -> Value:
+def _paths(columns: tuple[Column, ...]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(path.split(".")) for _, _, path in columns)
+
+
+def _at(noun: Outcome | AttemptRecord, path: tuple[str, ...]) -> Value:
     found: Any = noun
-    for name in path.split("."):
+    for name in path:
         if found is None:
             return None
         found = getattr(found, name)
     value: Value = found
     return value
+
+
+_REQUEST_PATHS = _paths(REQUESTS)
+_ATTEMPT_PATHS = _paths(ATTEMPTS)

@@ -7,16 +7,15 @@ rows wait in memory and are tried again.
 
 import logging
 import sqlite3
-import threading
-from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 
+from gateway.background import BackgroundBatches
 from gateway.errors import ForebayError
 from gateway.ledger.rows import ATTEMPTS, REQUESTS, SCHEMA_VERSION, Column, attempt_row, request_row
 from gateway.outcome import Outcome
 
-_BATCH = 1000
-_RETRY_S = 1.0
+_GATHER_S = 0.02
 _LOCK_WAIT_S = 5.0
 
 _log = logging.getLogger("forebay.ledger")
@@ -32,22 +31,18 @@ class SqliteLedger:
     def __init__(self, path: Path) -> None:
         """Open or create the file. Raises LedgerUnusable."""
         self._path = path
-        self._waiting: deque[Outcome] = deque()
-        self._wake = threading.Event()
-        self._closing = False
         self._failing = False
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._connection = _open(path)
         except (OSError, sqlite3.Error) as error:
             raise LedgerUnusable(f"cannot use the ledger {path}: {error}") from error
-        self._thread = threading.Thread(target=self._write_all, name="forebay-ledger", daemon=True)
-        self._thread.start()
+        self._batches: BackgroundBatches[Outcome] = BackgroundBatches("forebay-ledger", self._write, pause_s=_GATHER_S)
 
     @property
     def pending(self) -> int:
         """Outcomes handed over and not on disk yet."""
-        return len(self._waiting)
+        return len(self._batches)
 
     @property
     def failing(self) -> bool:
@@ -56,32 +51,17 @@ class SqliteLedger:
 
     def record(self, outcome: Outcome) -> None:
         """Hand over; returns at once."""
-        self._waiting.append(outcome)
-        self._wake.set()
+        self._batches.add(outcome)
 
     def close(self) -> None:
         """Write what is left and close the file. Raises LedgerUnusable if it cannot be written."""
-        self._closing = True
-        self._wake.set()
-        self._thread.join()
-        if self._waiting:
-            raise LedgerUnusable(f"{len(self._waiting)} outcomes could not be written to {self._path}")
-
-    def _write_all(self) -> None:
-        while not (self._closing and not self._waiting):
-            self._wake.wait()
-            self._wake.clear()
-            while self._waiting:
-                if not self._write_some():
-                    if self._closing:
-                        break
-                    self._wake.wait(_RETRY_S)
-            if self._closing:
-                break
+        left = self._batches.close()
         self._connection.close()
+        if left:
+            raise LedgerUnusable(f"{left} outcomes could not be written to {self._path}")
 
-    def _write_some(self) -> bool:
-        batch = [self._waiting[index] for index in range(min(_BATCH, len(self._waiting)))]
+    def _write(self, batch: Sequence[Outcome]) -> int:
+        """One transaction: all of the batch, or nothing."""
         try:
             with self._connection:
                 self._connection.execute("BEGIN IMMEDIATE")
@@ -92,13 +72,11 @@ class SqliteLedger:
                     )
         except sqlite3.Error as error:
             if not self._failing:
-                _log.error("the ledger cannot be written, %d outcomes wait: %s", len(self._waiting), error)
+                _log.error("the ledger cannot be written, %d outcomes wait: %s", self.pending, error)
             self._failing = True
-            return False
+            return 0
         self._failing = False
-        for _ in batch:
-            self._waiting.popleft()
-        return True
+        return len(batch)
 
 
 def _open(path: Path) -> sqlite3.Connection:

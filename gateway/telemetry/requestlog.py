@@ -4,55 +4,51 @@ Lines are written by a thread of its own, so that a blocked terminal or pipe can
 cannot take in time is dropped and counted.
 """
 
-import queue
-import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TextIO
 
 import msgspec
 
+from gateway.background import BackgroundBatches
 from gateway.outcome import Outcome
 from gateway.prices import dollars
 
 _MAX_WAITING = 10_000
+_GATHER_S = 0.05
 _MAX_NAME = 200
 _encode = msgspec.json.Encoder().encode
 
 
 class RequestLog:
-    """Writes lines to `sink`. `close` returns when those accepted so far are written."""
+    """Writes lines to `sink`. `close` returns when those accepted so far are written, or the sink takes nothing."""
 
     def __init__(self, sink: TextIO) -> None:
         self._sink = sink
-        self._lines: queue.Queue[Outcome | None] = queue.Queue(maxsize=_MAX_WAITING)
         self.dropped = 0
-        self._thread = threading.Thread(target=self._write_all, name="forebay-request-log", daemon=True)
-        self._thread.start()
+        self._batches: BackgroundBatches[Outcome] = BackgroundBatches(
+            "forebay-request-log", self._write, pause_s=_GATHER_S
+        )
 
     def record(self, outcome: Outcome) -> None:
         """Queue one line; returns at once."""
-        try:
-            self._lines.put_nowait(outcome)
-        except queue.Full:
+        if len(self._batches) < _MAX_WAITING:
+            self._batches.add(outcome)
+        else:
             self.dropped += 1
 
     def close(self, patience_s: float = 5.0) -> None:
         """Write what is queued; a sink that takes nothing is given up after `patience_s` seconds."""
-        try:
-            self._lines.put(None, timeout=patience_s)
-        except queue.Full:
-            return
-        self._thread.join(patience_s)
+        self._batches.close(patience_s)
 
-    def _write_all(self) -> None:
-        while (outcome := self._lines.get()) is not None:
-            try:
-                self._sink.write(line(outcome) + "\n")
-                if self._lines.empty():
-                    self._sink.flush()
-            except (OSError, ValueError):
-                # The sink is gone (a closed pipe, a full disk); answers go on without it.
-                self.dropped += 1
+    def _write(self, batch: Sequence[Outcome]) -> int:
+        try:
+            self._sink.write("".join(line(outcome) + "\n" for outcome in batch))
+            self._sink.flush()
+        except (OSError, ValueError):
+            # The sink is gone (a closed pipe, a full disk); answers go on without it.
+            self.dropped += len(batch)
+        return len(batch)
 
 
 def line(outcome: Outcome) -> str:

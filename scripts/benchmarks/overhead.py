@@ -19,16 +19,18 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
+import threading
 from collections.abc import Iterator
 from typing import Any
+
+import httpx
 
 HERE = pathlib.Path(__file__).parent
 CONNECTIONS = 16
 STREAM_TOKENS = 100
 TICK = os.sysconf("SC_CLK_TCK")
 KEY = "bench-key"
+_TRIES, _PAUSE_S = 300, 0.1
 Row = dict[str, Any]
 
 CONFIG = """
@@ -163,13 +165,13 @@ def _process(
 
 
 def _wait(url: str) -> None:
-    until = time.monotonic() + 30
-    while True:
-        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2):
-            return
-        if time.monotonic() > until:
-            raise SystemExit(f"{url} did not answer within 30 s")
-        time.sleep(0.1)
+    pause = threading.Event()
+    for _ in range(_TRIES):
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(url, timeout=2).is_success:
+                return
+        pause.wait(_PAUSE_S)
+    raise SystemExit(f"{url} did not answer within {_TRIES * _PAUSE_S:.0f} s")
 
 
 def _free_port() -> int:

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gateway.classify.difficulty import Difficulty, Weights
-from gateway.classify.measures import Lexica, Reading, measure
+from gateway.classify.lexicon import DIFFICULTY, TASKS, Lexicon
+from gateway.classify.measures import Reading, measure
 from gateway.messages import Message
 
 Vector = NDArray[np.float64]
@@ -32,7 +33,7 @@ STRENGTH = 3.0
 FEWEST_PROMPTS = 3
 
 
-LEXICA = Lexica()
+LEXICON = Lexicon(DIFFICULTY | TASKS)
 
 
 class Row(msgspec.Struct):
@@ -110,7 +111,7 @@ def fit(matrix: Vector, hard: NDArray[np.bool_]) -> Vector:
 
 def train(rows: list[Row]) -> Difficulty:
     """The model that these rows teach."""
-    readings = [Reading(row.messages, LEXICA) for row in rows]
+    readings = [Reading(row.messages, LEXICON) for row in rows]
     features = Features(readings)
     hard = np.array([row.difficulty == "hard" for row in rows])
     return Difficulty(features.weights(fit(features.matrix(readings), hard)))
@@ -120,7 +121,7 @@ def shares(model: Difficulty, rows: list[Row], threshold: float = 0.0) -> dict[s
     """Of the easy ones, how many are called easy; of the hard ones, how many hard."""
     called = {"easy": [0, 0], "hard": [0, 0]}
     for row in rows:
-        log_odds, _ = model.judge(Reading(row.messages, LEXICA))
+        log_odds, _ = model.judge(Reading(row.messages, LEXICON))
         called[row.difficulty][0] += (log_odds > threshold) == (row.difficulty == "hard")
         called[row.difficulty][1] += 1
     return {name: right / max(1, total) for name, (right, total) in called.items()}

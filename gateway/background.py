@@ -1,0 +1,77 @@
+"""Work that must not hold up answers: a thread that takes what has gathered, a batch at a time.
+
+Waking a thread for every item would cost more than the work: it pauses after each batch, so that under load the
+next one is large, and sleeps without waking at all while nothing comes.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class BackgroundBatches(Generic[T]):
+    """Hands items to `take` in order, in a thread of its own.
+
+    `take` gets a batch and says how many items, from the first, are done with; the others come again in the next
+    batch. `pause_s` is how long it waits for more after waking, and before it tries again what was not done.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        take: Callable[[Sequence[T]], int],
+        *,
+        pause_s: float,
+        largest: int = 1000,
+    ) -> None:
+        self._take = take
+        self._pause_s = pause_s
+        self._largest = largest
+        self._waiting: deque[T] = deque()
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def __len__(self) -> int:
+        """Items not done with yet."""
+        return len(self._waiting)
+
+    def add(self, item: T) -> None:
+        """Hand over one item; returns at once."""
+        self._waiting.append(item)
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def close(self, patience_s: float | None = None) -> int:
+        """Take what is left, once more if need be, and end. Returns how many items could not be done with.
+
+        With `patience_s` the thread is left behind when it has not ended by then.
+        """
+        self._closing.set()
+        self._wake.set()
+        self._thread.join(patience_s)
+        return len(self._waiting)
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            self._wake.wait()
+            self._closing.wait(self._pause_s)
+            self._wake.clear()
+            if not self._take_all():
+                self._wake.set()
+        self._take_all()
+
+    def _take_all(self) -> bool:
+        """Whether nothing is left."""
+        while self._waiting:
+            batch = [self._waiting[index] for index in range(min(self._largest, len(self._waiting)))]
+            done = self._take(batch)
+            for _ in range(done):
+                self._waiting.popleft()
+            if done < len(batch):
+                return False
+        return True
