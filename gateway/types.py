@@ -88,7 +88,7 @@ class EngineView(Struct, frozen=True, kw_only=True):
     """One engine at this moment. `url` is where it listens, None while it does not.
 
     `ready`: it takes requests. `given_up`: nobody expects it back without help. `detail` is a line for people.
-    `served_by` names the process that answers, which may be a standby.
+    `served_by` names the process that answers, which may be a standby; `model` is what it calls its model.
     """
 
     name: str
@@ -97,6 +97,7 @@ class EngineView(Struct, frozen=True, kw_only=True):
     url: str | None
     detail: str
     served_by: str
+    model: str = ""
 
 
 class GateState(Struct, frozen=True, kw_only=True):

@@ -25,6 +25,7 @@ class Watched:
     since: float = 0.0
     failures: int = 0
     metrics: EngineMetrics | None = None
+    model: str = ""
 
 
 def judge(before: Watched, verdict: Verdict, metrics: EngineMetrics | None, at: float) -> Watched:
@@ -59,7 +60,7 @@ def combine(spec: EngineSpec, watched: tuple[Watched, ...], since: float) -> Eng
         since=since,
         restarts=0,
         pid=None,
-        model=spec.model,
+        model=spec.model or (chosen.model if chosen is not None else ""),
         slots=spec.parallel,
         metrics=chosen.metrics if chosen is not None else None,
         replicas=tuple(
@@ -115,7 +116,10 @@ class AttachedEngine:
         while True:
             verdict = await probe.health()
             metrics = await probe.metrics() if verdict.ok else None
-            self._watched[url] = judge(self._watched[url], verdict, metrics, time.time())
+            latest = judge(self._watched[url], verdict, metrics, time.time())
+            if verdict.ok and not self.spec.model and not latest.model:
+                latest = replace(latest, model=await probe.first_model())
+            self._watched[url] = latest
             self._publish(combine(self.spec, tuple(self._watched.values()), self._snapshot.since))
             await asyncio.sleep(_WATCH_S)
 

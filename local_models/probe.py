@@ -90,6 +90,15 @@ class EngineProbe:
             return Verdict(ok=False, why=f"not an OpenAI answer: {one_line(str(error))}")
         return Verdict(ok=generated > 0, why="" if generated > 0 else "no token came")
 
+    async def first_model(self) -> str:
+        """The first model the server lists; empty when it cannot be had now."""
+        try:
+            answer = await self._http.get(f"{self._url}/v1/models", timeout=_QUICK_S)
+            listed = msgspec.json.decode(answer.content, type=_Models).data
+        except (httpx.HTTPError, httpx.InvalidURL, msgspec.DecodeError):
+            return ""
+        return listed[0].id if listed else ""
+
     async def metrics(self) -> EngineMetrics | None:
         """One scrape; None when it failed."""
         try:

@@ -48,7 +48,8 @@ class EngineSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: str
     kind: Literal["llama_cpp", "attached"]
     model: str
-    """Display name; for llama_cpp also the name the engine serves it under."""
+    """Display name; for llama_cpp also the name the engine serves it under, for attached the name its servers
+    expect, or empty: then it is the first one they list."""
     path: str | None = None
     """llama_cpp: absolute path of the GGUF."""
     urls: tuple[str, ...] = ()

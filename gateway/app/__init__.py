@@ -1,6 +1,7 @@
 """The only composition root: builds every part from the configuration, and owns every lifetime."""
 
+from gateway.app.engines import EngineFailure
 from gateway.app.gateway import Gateway
 from gateway.app.serving import serve
 
-__all__ = ["Gateway", "serve"]
+__all__ = ["EngineFailure", "Gateway", "serve"]

@@ -107,4 +107,5 @@ def _view(snapshot: EngineSnapshot) -> EngineView:
         url=snapshot.url,
         detail=f"{state.value}: {snapshot.detail}" if snapshot.detail else state.value,
         served_by=snapshot.name,
+        model=snapshot.model,
     )

@@ -32,10 +32,12 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(gateway: Gateway, started: Callable[[str, str], None]) -> None:
-    """Serve until SIGTERM or SIGINT; `started` is told both addresses once they listen. Raises AddressInUse."""
+async def serve(gateway: Gateway, started: Callable[[str, str], None], stop: asyncio.Event) -> None:
+    """Serve until SIGTERM, SIGINT or `stop`; `started` is told both addresses once they listen.
+
+    Raises AddressInUse.
+    """
     server = gateway.config.server
-    stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     with _bound(listen_address(server.listen)) as api, _bound(listen_address(server.admin_listen)) as admin:
         for number in (signal.SIGTERM, signal.SIGINT):

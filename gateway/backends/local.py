@@ -56,4 +56,6 @@ class LocalBackend:
         if messages is not call.request.messages:
             request = msgspec.structs.replace(call.request, messages=messages)
             call = msgspec.structs.replace(call, request=request)
-        return upstream_body(call, self.spec.model, self._profile, stream=stream)
+        view = self._view()
+        model = view.model if view is not None and view.model else self.spec.model
+        return upstream_body(call, model, self._profile, stream=stream)

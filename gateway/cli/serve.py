@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 import uvloop
 
-from gateway.app import Gateway
+from gateway.app import EngineFailure, Gateway
 from gateway.app import serve as serve_gateway
 from gateway.cli.console import Terminal, terminal_of
 from gateway.cli.source import configuration
@@ -34,18 +34,20 @@ def serve(
 
 
 async def _serve(config: Config, terminal: Terminal) -> None:
+    stop = asyncio.Event()
     async with Gateway(config, home(terminal.environ)) as gateway:
         news: list[asyncio.Task[None]] = []
 
         def started(api: str, admin: str) -> None:
             _greet(config, terminal, api, admin)
-            news.append(asyncio.create_task(_announce(gateway, terminal, api)))
+            news.append(asyncio.create_task(_announce(gateway, terminal, api, stop)))
 
-        try:
-            await serve_gateway(gateway, started)
-        finally:
-            for task in news:
-                task.cancel()
+        await serve_gateway(gateway, started, stop)
+        for task in news:
+            task.cancel()
+        for result in await asyncio.gather(*news, return_exceptions=True):
+            if isinstance(result, EngineFailure):
+                raise result
 
 
 def _greet(config: Config, terminal: Terminal, api: str, admin: str) -> None:
@@ -56,12 +58,22 @@ def _greet(config: Config, terminal: Terminal, api: str, admin: str) -> None:
             out.print(f"  {tier:<8} {', '.join(names)}", soft_wrap=True)
 
 
-async def _announce(gateway: Gateway, terminal: Terminal, api: str) -> None:
-    """Say when each engine is up, and how to ask."""
+async def _announce(gateway: Gateway, terminal: Terminal, api: str, stop: asyncio.Event) -> None:
+    """Say when each engine is up, and how to ask. An engine that cannot run at all, say because its file is no
+    model, is a mistake in the configuration: then everything stops, with the reason.
+    """
     engines = gateway.engines
     for name in gateway.config.engines:
         assert engines is not None
-        snapshot = await engines.settled(name, _UP_WITHIN_S)
+        try:
+            snapshot = await engines.settled(name, _UP_WITHIN_S)
+        except EngineFailure as failure:
+            view = engines.view(name)
+            if view is not None and view.given_up:
+                stop.set()
+                raise
+            terminal.error(str(failure))
+            continue
         terminal.err.print(f"  engine {name}: {snapshot.model} is up", soft_wrap=True)
     key = "" if gateway.config.auth.mode == "none" else "-H 'authorization: Bearer YOUR_KEY' "
     body = '{"model": "auto", "messages": [{"role": "user", "content": "What is the capital of France?"}]}'
