@@ -195,8 +195,8 @@ class TopLogprob(Struct, frozen=True, omit_defaults=True):
     bytes: Raw | UnsetType = UNSET
 
 
-class TokenLogprob(Struct, frozen=True, omit_defaults=True):
-    """The chosen token, and the likeliest ones in its place, best first."""
+class TokenLogprob(Struct, frozen=True):
+    """The chosen token, and the likeliest ones in its place, best first; clients read that list also when empty."""
 
     token: str
     logprob: float

@@ -1,10 +1,9 @@
 """OpenAI's chat API as a backend speaks it: the body sent to it, the answers and events it sends back."""
 
-from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from gateway.messages import (
     ChatRequest,
@@ -19,6 +18,9 @@ from gateway.messages import (
     Usage,
     UsageQuality,
 )
+
+# A count beyond this is no count; what passes still gives sums that fit the ledger's 64 bits at any price.
+_Tokens = Annotated[int, Meta(ge=0, le=10**9)]
 
 
 class _Logprobs(Struct):
@@ -41,16 +43,16 @@ class _Choice(Struct):
 
 
 class _PromptDetails(Struct):
-    cached_tokens: int | None = None
+    cached_tokens: _Tokens | None = None
 
 
 class _CompletionDetails(Struct):
-    reasoning_tokens: int | None = None
+    reasoning_tokens: _Tokens | None = None
 
 
 class _Usage(Struct):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
+    prompt_tokens: _Tokens = 0
+    completion_tokens: _Tokens = 0
     prompt_tokens_details: _PromptDetails | None = None
     completion_tokens_details: _CompletionDetails | None = None
 
@@ -190,15 +192,6 @@ def usage(found: _Usage | None) -> Usage:
         reasoning=(completion and completion.reasoning_tokens) or 0,
         quality=UsageQuality.EXACT,
     )
-
-
-def apply_profile(body: JsonObject, rename: Mapping[str, str], drop: frozenset[str]) -> None:
-    """Change `body` to a backend's taste: `drop` first, then `rename`."""
-    for name in drop:
-        body.pop(name, None)
-    for old, new in rename.items():
-        if old in body:
-            body[new] = body.pop(old)
 
 
 def _choice(choice: _Choice) -> Choice:
