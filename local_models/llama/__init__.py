@@ -8,7 +8,8 @@ One request, from bytes to bytes:
 3. The owner thread (`loop`) decodes batch after batch in `context`; `scheduler` decides what goes into each.
    `sequence` turns a row of logits into the next token (`sampling`, `constrained`, `grammar`), its log-probabilities
    (`logprobs`) and the text that may be sent (`textstream`).
-4. `answers` shapes the events of the inbox as OpenAI's objects, whole or streamed. A closed connection cancels.
+4. `answers` shapes the events of the inbox as OpenAI's `objects`, whole or streamed; `connection` sends them. A closed
+   connection cancels.
 5. `metrics` shows what the owner thread published and what the HTTP side timed, under vLLM's names.
 
     asyncio thread:  app ── asks ── engine ── answers        text thread: long prompts, schemas

@@ -1,135 +1,31 @@
-"""OpenAI's answer objects, as vLLM fills them: whole, or as the chunks of a stream."""
+"""From deltas to answers: how chat and completions shape them, whole or as the chunks of a stream."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol
+from typing import Final, Protocol
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, UnsetType
 
-from local_models.llama.errors import RequestError
 from local_models.llama.jobs import Delta, Finish
 from local_models.llama.logprobs import TokenLogprob
+from local_models.llama.objects import (
+    Answer,
+    AssistantMessage,
+    ChatChoice,
+    ChatChunkChoice,
+    ChatDelta,
+    ChatLogprob,
+    ChatLogprobs,
+    TextChoice,
+    TextLogprobs,
+    TopLogprob,
+    Usage,
+)
 from local_models.llama.textstream import Placed
 
 _FLOOR: Final = -9999.0
 """What stands for a log-probability of minus infinity, which JSON cannot say; vLLM's value."""
-
-
-class CachedTokens(Struct):
-    """`usage.prompt_tokens_details`."""
-
-    cached_tokens: int
-
-
-class Usage(Struct):
-    """Tokens of one request; `completion_tokens` counts the end-of-text tokens too, as they cost a step each."""
-
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
-    prompt_tokens_details: CachedTokens
-
-
-class TopLogprob(Struct):
-    """One likely token."""
-
-    token: str
-    logprob: float
-    bytes: list[int]
-
-
-class ChatLogprob(Struct):
-    """One generated token of a chat answer."""
-
-    token: str
-    logprob: float
-    bytes: list[int]
-    top_logprobs: list[TopLogprob]
-
-
-class ChatLogprobs(Struct):
-    """`choices[].logprobs` of chat."""
-
-    content: list[ChatLogprob]
-    refusal: None = None
-
-
-class TextLogprobs(Struct):
-    """`choices[].logprobs` of completions."""
-
-    text_offset: list[int]
-    token_logprobs: list[float]
-    tokens: list[str]
-    top_logprobs: list[dict[str, float]]
-
-
-class AssistantMessage(Struct):
-    """The answer of a chat choice."""
-
-    role: Literal["assistant"]
-    content: str
-    refusal: None = None
-
-
-class ChatDelta(Struct):
-    """What a chat chunk adds."""
-
-    role: Literal["assistant"] | UnsetType = UNSET
-    content: str | UnsetType = UNSET
-
-
-class ChatChoice(Struct):
-    """A whole chat choice."""
-
-    index: int
-    message: AssistantMessage
-    logprobs: ChatLogprobs | None
-    finish_reason: Finish
-
-
-class ChatChunkChoice(Struct):
-    """A choice in a chat chunk."""
-
-    index: int
-    delta: ChatDelta
-    logprobs: ChatLogprobs | None
-    finish_reason: Finish | None
-
-
-class TextChoice(Struct):
-    """A choice of a completion, whole or in a chunk."""
-
-    index: int
-    text: str
-    logprobs: TextLogprobs | None
-    finish_reason: Finish | None
-
-
-class Answer(Struct):
-    """The envelope all four kinds share."""
-
-    id: str
-    object: str
-    created: int
-    model: str
-    choices: list[ChatChoice] | list[ChatChunkChoice] | list[TextChoice]
-    usage: Usage | UnsetType | None = UNSET
-
-
-class ErrorBody(Struct):
-    """OpenAI's error object."""
-
-    message: str
-    type: str
-    param: str | None
-    code: str
-
-
-class ErrorEnvelope(Struct):
-    """A response that is an error."""
-
-    error: ErrorBody
 
 
 @dataclass(slots=True)
@@ -292,21 +188,3 @@ class TextShape:
         for token, value in described.top:  # best first: of tokens that look alike the likelier one is named
             found.setdefault(self._heading.label(token), max(value, _FLOOR))
         return found
-
-
-def usage_of(prompt: int, generated: int) -> Usage:
-    """The usage of a request."""
-    return Usage(prompt, generated, prompt + generated, CachedTokens(0))
-
-
-def error_json(error: RequestError) -> bytes:
-    """An error in OpenAI's shape."""
-    return msgspec.json.encode(ErrorEnvelope(ErrorBody(error.message, error.kind, error.param, error.code)))
-
-
-def event(data: bytes) -> bytes:
-    """One server-sent event."""
-    return b"data: " + data + b"\n\n"
-
-
-DONE: Final = b"data: [DONE]\n\n"

@@ -11,47 +11,28 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from local_models.llama.answers import (
-    DONE,
-    ChatShape,
-    Collected,
-    Heading,
-    Shape,
-    TextShape,
-    error_json,
-    event,
-    usage_of,
-)
+from local_models.llama.answers import ChatShape, Collected, Heading, Shape, TextShape
 from local_models.llama.asks import Ask
+from local_models.llama.connection import DisconnectedError, Receive, Reply, Scope, Send, read_body, while_connected
 from local_models.llama.engine import Engine, Inbox
 from local_models.llama.errors import RequestError
 from local_models.llama.jobs import Began, Broke, Delta
 from local_models.llama.metrics import Metrics
+from local_models.llama.objects import DONE, event, usage_of
 from local_models.llama.wire import Decoders, Request
 
-MAX_BODY: Final = 8 * 1024 * 1024
-"""Bytes of a request body."""
 _INLINE: Final = 4 * 1024
 """Bodies up to this many bytes are prepared on the event loop: tokenising 4 kB takes about a millisecond."""
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-
 _logger = logging.getLogger(__name__)
-
-
-class _DisconnectedError(Exception):
-    """The client closed the connection before its request was complete."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +61,10 @@ class App:
         """One request."""
         if scope["type"] != "http":
             return
-        reply = _Reply(send)
+        reply = Reply(send)
         try:
             await self._route(scope, receive, reply)
-        except _DisconnectedError:
+        except DisconnectedError:
             return
         except RequestError as error:
             await reply.error(error)
@@ -91,20 +72,20 @@ class App:
             _logger.exception("%s %s failed", scope["method"], scope["path"])
             await reply.error(RequestError(500, "generation_failed", "the engine failed on this request"))
 
-    async def _route(self, scope: Scope, receive: Receive, reply: "_Reply") -> None:
+    async def _route(self, scope: Scope, receive: Receive, reply: Reply) -> None:
         method, path = scope["method"], scope["path"]
         if method in ("GET", "HEAD") and path in self._gets:
             await self._gets[path](reply)
         elif method == "POST" and path in self._posts:
             arrived = time.monotonic()
-            body = await _read(receive)
-            await _while_connected(receive, self._posts[path](body, arrived, reply))
+            body = await read_body(receive)
+            await while_connected(receive, self._posts[path](body, arrived, reply))
         elif path in self._gets or path in self._posts:
             raise RequestError(405, "method_not_allowed", f"{method} is not for {path}")
         else:
             raise RequestError(404, "not_found", f"there is no {path} here")
 
-    async def _health(self, reply: "_Reply") -> None:
+    async def _health(self, reply: Reply) -> None:
         engine = self._engine
         if engine.failure is not None or not engine.worker.alive:
             error = str(engine.failure or "the owner thread has ended")
@@ -114,7 +95,7 @@ class App:
         else:
             await reply.json(200, b'{"status":"ok"}')
 
-    async def _models(self, reply: "_Reply") -> None:
+    async def _models(self, reply: Reply) -> None:
         identity = self._identity
         model = {
             "id": identity.model,
@@ -125,24 +106,24 @@ class App:
         }
         await reply.json(200, msgspec.json.encode({"object": "list", "data": [model]}))
 
-    async def _metrics_page(self, reply: "_Reply") -> None:
+    async def _metrics_page(self, reply: Reply) -> None:
         text = self._metrics.text(self._engine.worker.snapshot, self._engine.waiting)
         await reply.whole(200, text, b"text/plain; version=0.0.4; charset=utf-8")
 
-    async def _chat(self, body: bytes, arrived: float, reply: "_Reply") -> None:
+    async def _chat(self, body: bytes, arrived: float, reply: Reply) -> None:
         request = self._decoders.chat(body)
         self._check_model(request.model)
-        asks = self._engine.ready()
+        asks = self._engine.open_for_requests()
         ask = await self._prepare(request, len(body), partial(asks.chat, request, self._engine.number()))
-        shape = ChatShape(self._heading("chatcmpl", ask))
+        shape = ChatShape(self._heading("chatcmpl", ask, asks.labels))
         await self._answer(ask, shape, arrived, reply)
 
-    async def _completion(self, body: bytes, arrived: float, reply: "_Reply") -> None:
+    async def _completion(self, body: bytes, arrived: float, reply: Reply) -> None:
         request = self._decoders.completion(body)
         self._check_model(request.model)
-        asks = self._engine.ready()
+        asks = self._engine.open_for_requests()
         ask = await self._prepare(request, len(body), partial(asks.completion, request, self._engine.number()))
-        shape = TextShape(self._heading("cmpl", ask))
+        shape = TextShape(self._heading("cmpl", ask, asks.labels))
         await self._answer(ask, shape, arrived, reply)
 
     async def _prepare(self, request: Request, size: int, make: Callable[[], Ask]) -> Ask:
@@ -151,12 +132,12 @@ class App:
             return make()
         return await asyncio.get_running_loop().run_in_executor(self._texts, make)
 
-    def _heading(self, prefix: str, ask: Ask) -> Heading:
+    def _heading(self, prefix: str, ask: Ask, labels: tuple[bytes, ...]) -> Heading:
         return Heading(
             id=f"{prefix}-{uuid.uuid4().hex}",
             created=int(time.time()),
             model=self._identity.model,
-            labels=self._engine.ready().labels,
+            labels=labels,
             logprobs=ask.job.top_logprobs is not None,
             stream_usage=ask.include_usage,
         )
@@ -170,7 +151,7 @@ class App:
                 param="model",
             )
 
-    async def _answer(self, ask: Ask, shape: Shape, arrived: float, reply: "_Reply") -> None:
+    async def _answer(self, ask: Ask, shape: Shape, arrived: float, reply: Reply) -> None:
         inbox = self._engine.submit(ask.job, arrived)
         try:
             if ask.stream:
@@ -181,7 +162,7 @@ class App:
             self._engine.release(ask.job.number)
 
 
-async def _whole(ask: Ask, shape: Shape, inbox: Inbox, reply: "_Reply") -> None:
+async def _whole(ask: Ask, shape: Shape, inbox: Inbox, reply: Reply) -> None:
     choices = [Collected() for _ in range(ask.job.choices)]
     pending = ask.job.choices
     while pending:
@@ -195,7 +176,7 @@ async def _whole(ask: Ask, shape: Shape, inbox: Inbox, reply: "_Reply") -> None:
     await reply.json(200, shape.whole(choices, usage))
 
 
-async def _stream(ask: Ask, shape: Shape, inbox: Inbox, reply: "_Reply") -> None:
+async def _stream(ask: Ask, shape: Shape, inbox: Inbox, reply: Reply) -> None:
     chunks = _Chunks(ask, shape)
     while chunks.pending:
         out = bytearray()
@@ -241,80 +222,3 @@ def _broken(happened: Broke) -> RequestError:
     if happened.code == "generation_failed":
         return RequestError(500, happened.code, happened.message)
     return RequestError(503, happened.code, happened.message, retry_after=1)
-
-
-async def _read(receive: Receive) -> bytes:
-    """The whole body. Raises RequestError (413) as soon as it is known to be too large."""
-    chunks: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise _DisconnectedError
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > MAX_BODY:
-            raise RequestError(413, "body_too_large", f"the body is over the limit of {MAX_BODY:,} bytes", param="body")
-        chunks.append(chunk)
-        if not message.get("more_body", False):
-            return b"".join(chunks)
-
-
-async def _while_connected(receive: Receive, work: Awaitable[None]) -> None:
-    """Await `work`, and cancel it as soon as the client closes the connection.
-
-    Nothing else says so: uvicorn's `send` accepts whatever is sent to a client that has gone.
-    """
-    task = asyncio.ensure_future(work)
-    watch = asyncio.ensure_future(_disconnected(receive))
-    try:
-        await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        task_done = task.done()
-        task.cancel()
-        watch.cancel()
-        await asyncio.gather(task, watch, return_exceptions=True)
-    if task_done:
-        task.result()
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-
-
-class _Reply:
-    """The response to one request: whole, or events that may still end in an error."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self._started = False
-
-    async def json(self, status: int, body: bytes) -> None:
-        """A whole JSON response."""
-        await self.whole(status, body, b"application/json")
-
-    async def whole(self, status: int, body: bytes, kind: bytes, extra: tuple[tuple[bytes, bytes], ...] = ()) -> None:
-        """A whole response."""
-        self._started = True
-        headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), *extra]
-        await self._send({"type": "http.response.start", "status": status, "headers": headers})
-        await self._send({"type": "http.response.body", "body": body})
-
-    async def events(self, body: bytes, *, more: bool = True) -> None:
-        """Some server-sent events; the first ones begin the response."""
-        if not body:
-            return
-        if not self._started:
-            self._started = True
-            headers = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
-            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
-        await self._send({"type": "http.response.body", "body": body, "more_body": more})
-
-    async def error(self, error: RequestError) -> None:
-        """An error response or, once events have been sent, an error event that ends the stream without `[DONE]`."""
-        if self._started:
-            await self.events(event(error_json(error)), more=False)
-            return
-        extra = ((b"retry-after", str(error.retry_after).encode()),) if error.retry_after is not None else ()
-        await self.whole(error.status, error_json(error), b"application/json", extra)

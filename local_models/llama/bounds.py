@@ -60,7 +60,10 @@ class Digits:
         decimals = _decimals(bounds)
         first, last = _closed(bounds, 10**decimals)
         positive = self._side(max(first, 0), last, decimals, whole_last=bounds.below)
-        negative = self._side(max(-last, 1), -first, decimals, whole_last=bounds.above)
+        if first >= 0:
+            return positive
+        # From 0 on: between -1 and 0 only the digits after the point tell a number from zero.
+        negative = self._side(max(-last, 0), -first, decimals, whole_last=bounds.above)
         return self.arena.alt(positive, self._minus(negative))
 
     def _any_number(self) -> Expression:

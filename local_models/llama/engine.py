@@ -111,22 +111,26 @@ class Engine:
         self._numbers += 1
         return self._numbers
 
-    def ready(self) -> Asks:
-        """What makes jobs. Raises RequestError (503) while loading, shutting down, or after a failure."""
+    def open_for_requests(self) -> Asks:
+        """What makes jobs.
+
+        Raises RequestError (503) while loading or shutting down, after a failure, and when too many requests wait: to
+        be asked before a prompt is tokenised, so that a burst does not pay for what it will be refused.
+        """
         if self.failure is not None:
             raise _unavailable("engine_failed", f"the engine has failed: {self.failure}")
         if self._draining:
             raise _unavailable("shutting_down", "the engine is shutting down")
         if self.asks is None:
             raise _unavailable("model_loading", "the model is still loading")
-        return self.asks
-
-    def submit(self, job: Job, arrived: float) -> Inbox:
-        """Queue a job that arrived at time.monotonic() `arrived`. Raises RequestError (503) when too many wait."""
-        self.ready()
         free, line = self._room()
         if free <= 0 and line >= self._max_waiting:
             raise _unavailable("overloaded", f"{line} requests are waiting already")
+        return self.asks
+
+    def submit(self, job: Job, arrived: float) -> Inbox:
+        """Queue a job that arrived at time.monotonic() `arrived`. Raises what `open_for_requests` does."""
+        self.open_for_requests()
         ticket = _Ticket(Inbox(), job.choices, arrived)
         self._tickets[job.number] = ticket
         self.worker.send(job)

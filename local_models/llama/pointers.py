@@ -41,25 +41,38 @@ def look_up(document: object, pointer: str) -> object:
 
 def merge(left: RawSchema, right: RawSchema) -> RawSchema:
     """A schema that holds where both do. Raises SchemaError when two keywords cannot be put into one."""
-    if _forbids_what_the_other_has(left, right) or _forbids_what_the_other_has(right, left):
-        raise SchemaError("allOf with additionalProperties: false beside further properties is not supported")
     merged = dict(left)
     for key, value in right.items():
         if key not in merged or key in ANNOTATIONS:
             merged.setdefault(key, value)
-        elif merged[key] != value:
+        elif key != "properties" and merged[key] != value:
             merged[key] = _merged(key, merged[key], value)
+    if "properties" in merged:
+        merged["properties"] = _properties(left, right)
     return merged
 
 
-def _forbids_what_the_other_has(strict: RawSchema, other: RawSchema) -> bool:
-    declared, wanted = strict.get("properties", {}), other.get("properties", {})
-    return (
-        strict.get("additionalProperties") is False
-        and isinstance(declared, dict)
-        and isinstance(wanted, dict)
-        and not wanted.keys() <= declared.keys()
-    )
+def _properties(left: RawSchema, right: RawSchema) -> object:
+    """What both sides say about each property that either declares."""
+    ours, theirs = left.get("properties", {}), right.get("properties", {})
+    if not isinstance(ours, dict) or not isinstance(theirs, dict):
+        raise SchemaError("properties must be an object")
+    found: dict[str, object] = {}
+    for name in (*ours, *(name for name in theirs if name not in ours)):
+        said = [_said(side, declared, name) for side, declared in ((left, ours), (right, theirs))]
+        parts = [schema for schema in said if schema is not True]
+        found[name] = {"allOf": parts} if len(parts) == 2 else parts[0] if parts else True
+    return found
+
+
+def _said(side: RawSchema, declared: dict[str, object], name: str) -> object:
+    """The schema that one side has for a property: its own, or the one for undeclared properties."""
+    if name in declared:
+        return declared[name]
+    extra = side.get("additionalProperties", True)
+    if extra is False:
+        raise SchemaError("allOf with additionalProperties: false beside further properties is not supported")
+    return extra
 
 
 def _merged(key: str, left: object, right: object) -> object:
@@ -69,9 +82,6 @@ def _merged(key: str, left: object, right: object) -> object:
         return _extreme(key, min, left, right)
     if key in ("items", "additionalProperties"):
         return {"allOf": [left, right]}
-    if key == "properties" and isinstance(left, dict) and isinstance(right, dict):
-        both = {name: {"allOf": [left[name], right[name]]} for name in left.keys() & right.keys()}
-        return {**left, **right, **both}
     if key == "type":
         return _types(left, right)
     if isinstance(left, list) and isinstance(right, list):

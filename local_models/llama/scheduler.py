@@ -39,11 +39,12 @@ class Key:
 class Shares:
     """Prompt tokens per step, alone and beside running sequences.
 
-    Alone, 64 tokens and more cost 3.6 ms each and 16 to 63 cost 4.9 (SmolLM2-135M, two cores): below 64 queries the
-    flash attention kernel takes another path. Beside running sequences every prompt token delays every stream.
+    Alone, 64 tokens and more cost 3.6 ms each and 16 to 63 cost 4.9 (SmolLM2-135M, two cores): below 64 queries of one
+    sequence the flash attention kernel takes another path. More than 128 gain nothing, and whoever arrives meanwhile
+    waits for the end of the step. Beside running sequences every prompt token delays every stream.
     """
 
-    alone: int = 256
+    alone: int = 128
     beside: int = 32
 
 

@@ -37,9 +37,14 @@ def refusal(path: Path) -> str:
     return line
 
 
+def assert_accepted(path: Path) -> None:
+    """`check` has nothing to say about the file."""
+    check(path)
+
+
 def test_the_real_model_passes(model_path: Path) -> None:
     """A whole file is not complained about."""
-    check(model_path)
+    assert_accepted(model_path)
 
 
 def test_every_metadata_type_is_understood(tmp_path: Path) -> None:
@@ -53,7 +58,7 @@ def test_every_metadata_type_is_understood(tmp_path: Path) -> None:
         text("general.alignment") + struct.pack("<II", 4, 32),
     )
     path.write_bytes(gguf(*entries, tensors=(tensor("t", 64, 2, 0), tensor("u", 3, 0, 64)), data=76))
-    check(path)
+    assert_accepted(path)
 
 
 @pytest.mark.parametrize(

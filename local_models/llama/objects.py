@@ -1,0 +1,143 @@
+"""OpenAI's answer objects and error object, as vLLM fills them, and how they stand in a stream of events."""
+
+from typing import Final, Literal
+
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
+
+from local_models.llama.errors import RequestError
+from local_models.llama.jobs import Finish
+
+
+class CachedTokens(Struct):
+    """`usage.prompt_tokens_details`."""
+
+    cached_tokens: int
+
+
+class Usage(Struct):
+    """Tokens of one request; `completion_tokens` counts the end-of-text tokens too, as they cost a step each."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: CachedTokens
+
+
+class TopLogprob(Struct):
+    """One likely token."""
+
+    token: str
+    logprob: float
+    bytes: list[int]
+
+
+class ChatLogprob(Struct):
+    """One generated token of a chat answer."""
+
+    token: str
+    logprob: float
+    bytes: list[int]
+    top_logprobs: list[TopLogprob]
+
+
+class ChatLogprobs(Struct):
+    """`choices[].logprobs` of chat."""
+
+    content: list[ChatLogprob]
+    refusal: None = None
+
+
+class TextLogprobs(Struct):
+    """`choices[].logprobs` of completions."""
+
+    text_offset: list[int]
+    token_logprobs: list[float]
+    tokens: list[str]
+    top_logprobs: list[dict[str, float]]
+
+
+class AssistantMessage(Struct):
+    """The answer of a chat choice."""
+
+    role: Literal["assistant"]
+    content: str
+    refusal: None = None
+
+
+class ChatDelta(Struct):
+    """What a chat chunk adds."""
+
+    role: Literal["assistant"] | UnsetType = UNSET
+    content: str | UnsetType = UNSET
+
+
+class ChatChoice(Struct):
+    """A whole chat choice."""
+
+    index: int
+    message: AssistantMessage
+    logprobs: ChatLogprobs | None
+    finish_reason: Finish
+
+
+class ChatChunkChoice(Struct):
+    """A choice in a chat chunk."""
+
+    index: int
+    delta: ChatDelta
+    logprobs: ChatLogprobs | None
+    finish_reason: Finish | None
+
+
+class TextChoice(Struct):
+    """A choice of a completion, whole or in a chunk."""
+
+    index: int
+    text: str
+    logprobs: TextLogprobs | None
+    finish_reason: Finish | None
+
+
+class Answer(Struct):
+    """The envelope all four kinds share."""
+
+    id: str
+    object: str
+    created: int
+    model: str
+    choices: list[ChatChoice] | list[ChatChunkChoice] | list[TextChoice]
+    usage: Usage | UnsetType | None = UNSET
+
+
+class ErrorBody(Struct):
+    """OpenAI's error object."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class ErrorEnvelope(Struct):
+    """A response that is an error."""
+
+    error: ErrorBody
+
+
+def usage_of(prompt: int, generated: int) -> Usage:
+    """The usage of a request."""
+    return Usage(prompt, generated, prompt + generated, CachedTokens(0))
+
+
+def error_json(error: RequestError) -> bytes:
+    """An error in OpenAI's shape."""
+    return msgspec.json.encode(ErrorEnvelope(ErrorBody(error.message, error.kind, error.param, error.code)))
+
+
+def event(data: bytes) -> bytes:
+    """One server-sent event."""
+    return b"data: " + data + b"\n\n"
+
+
+DONE: Final = b"data: [DONE]\n\n"
