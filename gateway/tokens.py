@@ -1,10 +1,10 @@
 """How many tokens a prompt has, estimated from what its bytes are made of.
 
 A model's own tokenizer needs about a microsecond per token: too long on the decision path for long prompts,
-and a cloud model's is not here at all. The weights below are a least-squares fit (of the relative error) to
-SmolLM2's tokenizer over 1,790 texts of prose, code, JSON, Markdown and six languages; other tokenizers differ
-by less than the error that is stated. The estimate is within 20 % for 95 of 100 of those texts; European
-languages other than English are underestimated by up to 41 %.
+and a cloud model's is not here at all. The weights below are least-squares fits (of the relative error) to
+SmolLM2's tokenizer. Over 3,299 texts of prose, code, JSON, Markdown, prompts and 25 languages the true count is
+within 40 % of the estimate for 95 of 100; it is furthest above it, by up to 90 %, for languages that are written
+like English without being it, such as Dutch. Other tokenizers differ by less than the error that is stated.
 """
 
 from collections.abc import Iterable
@@ -23,8 +23,13 @@ _PER_HIGH_BYTE = 0.775
 _PER_WIDE_CHARACTER = -0.564
 _PER_DOUBLE_SPACE = -0.791
 
-_ERROR_ASCII = 0.20
-_ERROR_OTHER = 0.41
+# A tokenizer made for English cuts other languages into smaller pieces. Accents give Latin ones away: where one
+# letter in fifty has one, the whole text is taken to be foreign.
+_PER_FOREIGN_LETTER = 0.215
+_FOREIGN_FROM = 0.02
+_ACCENTED = (b"\xc3", b"\xc4", b"\xc5", b"\xc6", b"\xe1\xba", b"\xe1\xbb")
+
+_ERROR = 0.40
 
 # Chat templates wrap each turn in about four tokens (SmolLM2: <|im_start|>, role, line end, <|im_end|>).
 _PER_MESSAGE = 4
@@ -45,8 +50,11 @@ def estimate(text: str) -> TokenCount:
     digits = size - len(raw.translate(None, _DIGITS))
     marks = size - len(raw.translate(None, _MARKS))
     spaces, lines = raw.count(b" "), raw.count(b"\n")
+    letters = low - digits - marks - spaces - lines
+    accented = 0 if ascii_only else sum(map(raw.count, _ACCENTED))
     tokens = (
-        _PER_LETTER * (low - digits - marks - spaces - lines)
+        _PER_LETTER * letters
+        + _PER_FOREIGN_LETTER * min(letters, accented / _FOREIGN_FROM)
         + _PER_SPACE * spaces
         + _PER_LINE * lines
         + _PER_DIGIT * digits
@@ -57,8 +65,7 @@ def estimate(text: str) -> TokenCount:
     )
     # Runs of blanks drive the fit below zero; a token spans sixteen bytes at most in practice.
     tokens = max(tokens, size / 16)
-    error = tokens * (_ERROR_ASCII if ascii_only else _ERROR_OTHER)
-    return TokenCount(round(tokens), round(error) + 1)
+    return TokenCount(round(tokens), round(_ERROR * tokens) + 1)
 
 
 def estimate_prompt(request: ChatRequest) -> TokenCount:

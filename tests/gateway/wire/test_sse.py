@@ -1,16 +1,14 @@
 """Server-sent events: what is read does not depend on how the bytes were cut, and costs what they are long."""
 
-import sys
 from collections.abc import Iterable
 from itertools import pairwise
-from types import FrameType
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.wire.sse import EventTooLong, SseDecoder, encode_event
+from tests.gateway.steps import lines_run
 from tests.gateway.wire.streams import STREAMS
 
 NAMES = tuple(STREAMS)
@@ -134,27 +132,14 @@ def refused(pieces: Iterable[bytes]) -> bool:
     return False
 
 
+def steps(pieces: list[bytes]) -> int:
+    """How many lines of Python reading these pieces takes."""
+    return lines_run(lambda: decoded(pieces))
+
+
 def spread(raw: bytes, pieces: int) -> list[bytes]:
     """`raw` in about this many pieces of the same length."""
     return cut(raw, (len(raw) * number // pieces for number in range(1, pieces)))
-
-
-def lines_run(pieces: list[bytes]) -> int:
-    """How many lines of Python reading these pieces takes."""
-    count = 0
-
-    def trace(_frame: FrameType, event: str, _argument: object) -> Any:
-        nonlocal count
-        count += event == "line"
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        decoded(pieces)
-    finally:
-        sys.settrace(before)
-    return count
 
 
 @pytest.mark.parametrize(
@@ -164,11 +149,11 @@ def lines_run(pieces: list[bytes]) -> int:
 def test_work_grows_with_the_bytes_and_no_faster(event: bytes, size: int) -> None:
     """Four times the stream takes at most about four times the steps, whatever the size of the pieces."""
     short, long = event * 50, event * 200
-    few, many = (lines_run([raw[at : at + size] for at in range(0, len(raw), size)]) for raw in (short, long))
+    few, many = (steps([raw[at : at + size] for at in range(0, len(raw), size)]) for raw in (short, long))
     assert many <= 4 * few + 20
 
 
 def test_a_long_line_is_not_read_again_with_every_piece() -> None:
     """The steps for a piece of an unfinished line do not depend on how long the line has become."""
-    few, many = lines_run([b"data: ", *([b"a"] * 500)]), lines_run([b"data: ", *([b"a"] * 2000)])
+    few, many = steps([b"data: ", *([b"a"] * 500)]), steps([b"data: ", *([b"a"] * 2000)])
     assert many <= 4 * few
