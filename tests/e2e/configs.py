@@ -1,0 +1,71 @@
+"""Configurations for tests, as values: pieces to be put together."""
+
+from typing import Any
+
+from tests.faults.handle import FaultServer
+
+Config = dict[str, Any]
+
+PRICES = {
+    "light": {"input": 0.031, "output": 0.127},
+    "mid": {"input": 0.253, "output": 2.011, "cached": 0.0253},
+    "premium": {"input": 3.007, "output": 15.013, "cached": 0.3001},
+}
+"""US dollars per million tokens, chosen so that most amounts have to be rounded."""
+
+
+def provider(faults: FaultServer, model: str, **more: Any) -> Config:
+    """A backend that is the fault server under this model name, in another region than the box."""
+    return {
+        "provider": "openai",
+        "base_url": f"{faults.url}/v1",
+        "model": model,
+        "region": "us-east",
+        "timeouts": {"connect_s": 2, "first_token_s": 10, "idle_s": 10, "total_s": 20},
+        **more,
+    }
+
+
+def attached(faults: FaultServer, **more: Any) -> Config:
+    """An engine that is the fault server, under the name of a model whose confidence floors are shipped."""
+    return {"kind": "attached", "model": "smollm2-135m-instruct", "urls": [faults.url], "parallel": 64, **more}
+
+
+def base(**more: Any) -> Config:
+    """What every configuration needs: free ports, data that may go anywhere, and no brake on escalation."""
+    return {
+        "schema_version": 1,
+        "server": {"listen": "127.0.0.1:0", "admin_listen": "127.0.0.1:0", "region": "eu-west"},
+        "policy": {"default_regions": "any", "escalation": {"throttle_rate": 1.0}},
+        **more,
+    }
+
+
+def three_tiers(faults: FaultServer, **more: Any) -> Config:
+    """Light is an attached engine, mid and premium are providers; all of them the fault server, with prices."""
+    timeouts = {"connect_s": 2, "first_token_s": 10, "idle_s": 10, "total_s": 20}
+    return base(
+        **{
+            "engines": {"small": attached(faults)},
+            "backends": {
+                "local": {"engine": "small", "price": PRICES["light"], "timeouts": timeouts},
+                "mini": provider(faults, "mid", price=PRICES["mid"]),
+                "big": provider(faults, "premium", price=PRICES["premium"], api_key="${BIG_KEY}"),
+            },
+            "tiers": {"light": ["local"], "mid": ["mini"], "premium": ["big"]},
+            "aliases": {"gpt-4o-mini": "auto"},
+            **more,
+        }
+    )
+
+
+LIGHT = "smollm2-135m-instruct"
+"""What the fault server is called when it plays the light engine; the others are `mid` and `premium`."""
+
+SECRETS = {"BIG_KEY": "sk-premium-secret"}
+"""The environment that `three_tiers` wants."""
+
+TO_LIGHT = {"x-forebay-task": "faq"}
+TO_MID = {"x-forebay-task": "summary"}
+TO_PREMIUM = {"x-forebay-task": "reasoning"}
+"""Hints that have a request start in a tier, for prompts that do not look hard."""

@@ -1,0 +1,45 @@
+"""Gateways that tests share, and the fault server behind them."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.configs import LIGHT, PRICES, SECRETS, three_tiers
+from tests.e2e.stack import Stack, running
+from tests.faults.behaviours import Price
+from tests.faults.handle import FaultServer, fault_server
+
+
+@pytest.fixture(scope="session")
+def the_fault_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultServer]:
+    """One for the whole session, with the prices that the gateways are told."""
+    with fault_server(tmp_path_factory.mktemp("faults")) as server:
+        server.prices(
+            **{
+                model: Price(
+                    *(str(PRICES[tier][kind]) for kind in ("input", "output", "cached") if kind in PRICES[tier])
+                )
+                for model, tier in ((LIGHT, "light"), ("mid", "mid"), ("premium", "premium"))
+            }
+        )
+        yield server
+
+
+@pytest.fixture
+def faults(the_fault_server: FaultServer) -> FaultServer:
+    """The fault server without programs or calls of other tests."""
+    the_fault_server.reset()
+    return the_fault_server
+
+
+@pytest.fixture(scope="session")
+def the_three_tiers(the_fault_server: FaultServer) -> Iterator[Stack]:
+    """A gateway over three fault-server tiers."""
+    with running(three_tiers(the_fault_server), SECRETS) as stack:
+        yield stack.ready("light", "mid", "premium")
+
+
+@pytest.fixture
+def tiers(the_three_tiers: Stack, faults: FaultServer) -> Stack:
+    """A gateway over three fault-server tiers, shared: tests leave its breakers closed."""
+    return the_three_tiers

@@ -1,0 +1,324 @@
+"""A gateway as its users have it: `forebay serve` in a process of its own, with a home, a file and keys."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import httpx
+import psutil
+import yaml
+from msgspec.json import encode
+from msgspec.structs import replace
+from openai import AsyncOpenAI, OpenAI
+
+from local_models.catalog import MANIFEST, Manifest, builtin_catalog
+from tests.e2e.books import Books
+
+MODEL = "smollm2-135m-instruct"
+COMMAND = Path(sys.executable).parent / "forebay"
+_ROOT = Path(__file__).parents[2]
+_ADDRESSES = re.compile(r"forebay listens on (\S+) \(admin, metrics: (\S+)\)")
+_PATIENCE_S = 60.0
+
+
+def json_bytes(body: object) -> bytes:
+    """A body; mappings of any kind are objects."""
+    return json.dumps(body, default=dict).encode()
+
+
+def eventually(condition: Callable[[], bool], what: str, timeout: float = 30.0) -> None:
+    """Wait until another process has come so far; fail with `what` when it has not in `timeout` seconds."""
+    pause = threading.Event()
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"not in {timeout} s: {what}"
+        pause.wait(0.02)
+
+
+class Lines:
+    """What a process prints, line by line, read as it comes so that its pipe never fills."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self._lines: list[str] = []
+        self._news = threading.Condition()
+        self._thread = threading.Thread(target=self._read, args=(pipe,), daemon=True)
+        self._thread.start()
+
+    def all(self) -> list[str]:
+        """The lines so far."""
+        with self._news:
+            return list(self._lines)
+
+    def wait(self, wanted: Callable[[str], bool], timeout: float = _PATIENCE_S) -> str | None:
+        """The first line that is wanted; None when none comes."""
+        with self._news:
+            found = self._news.wait_for(lambda: next(filter(wanted, self._lines), None), timeout)
+            return found or None
+
+    def join(self) -> None:
+        """Wait for the end of the output."""
+        self._thread.join(10)
+
+    def _read(self, pipe: IO[bytes]) -> None:
+        with pipe:
+            for line in pipe:
+                with self._news:
+                    self._lines.append(line.decode(errors="replace").rstrip("\n"))
+                    self._news.notify_all()
+
+
+@dataclass(slots=True)
+class Stack:
+    """A running gateway. `close` ends it; `running` does so at the end of its block."""
+
+    home: Path
+    process: subprocess.Popen[bytes]
+    out: Lines
+    err: Lines
+    url: str = ""
+    admin: str = ""
+    http: httpx.Client = field(default_factory=lambda: httpx.Client(trust_env=False, timeout=60))
+    books: Books = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.books = Books(self.home / "ledger.sqlite")
+
+    @property
+    def base_url(self) -> str:
+        """What OpenAI clients are given."""
+        return f"{self.url}/v1"
+
+    def listening(self) -> "Stack":
+        """Wait until it says where it listens; fails with what it says instead."""
+        line = self.err.wait(lambda line: _ADDRESSES.search(line) is not None or self.process.poll() is not None)
+        found = _ADDRESSES.search(line or "")
+        assert found is not None, f"exit {self.process.poll()}: {self.err.all()}"
+        self.url, self.admin = found[1], found[2]
+        eventually(lambda: self._health() == 200, f"answers at {self.url}", 10)
+        return self
+
+    def _health(self) -> int | None:
+        with suppress(httpx.ConnectError):
+            return self.http.get(f"{self.url}/health").status_code
+        return None
+
+    def ready(self, *tiers: str) -> "Stack":
+        """Wait until /ready says so, of these tiers too."""
+        eventually(lambda: self._is_ready(tiers), f"ready {tiers}: {self.err.all()}", _PATIENCE_S)
+        return self
+
+    def readiness(self) -> dict[str, Any]:
+        """What /ready answers."""
+        found: dict[str, Any] = self.http.get(f"{self.url}/ready").json()
+        return found
+
+    def chat(
+        self,
+        model: str = "auto",
+        text: str = "Say hello.",
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> httpx.Response:
+        """One chat, not streamed; `more` are body fields, `messages` among them."""
+        body = {"model": model, "messages": [{"role": "user", "content": text}], **more}
+        return self.http.post(
+            f"{self.base_url}/chat/completions", content=json_bytes(body), headers=dict(headers or {})
+        )
+
+    @contextmanager
+    def stream(
+        self, model: str = "auto", text: str = "Say hello.", headers: Mapping[str, str] | None = None, **more: Any
+    ) -> Iterator[httpx.Response]:
+        """One streamed chat, as far as its headers."""
+        body = {"model": model, "messages": [{"role": "user", "content": text}], **more, "stream": True}
+        with self.http.stream(
+            "POST", f"{self.base_url}/chat/completions", content=json_bytes(body), headers=dict(headers or {})
+        ) as response:
+            yield response
+
+    def events(
+        self, model: str = "auto", text: str = "Say hello.", headers: Mapping[str, str] | None = None, **more: Any
+    ) -> "Events":
+        """One streamed chat, read to its end."""
+        with self.stream(model, text, headers, **more) as response:
+            return Events(response, response.read())
+
+    def openai(self, key: str = "none") -> OpenAI:
+        """The official client, which retries nothing by itself. Close it, or use it as a context."""
+        return OpenAI(base_url=self.base_url, api_key=key, max_retries=0, timeout=60)
+
+    def async_openai(self, key: str = "none") -> AsyncOpenAI:
+        """The same for asyncio."""
+        return AsyncOpenAI(base_url=self.base_url, api_key=key, max_retries=0, timeout=60)
+
+    def log(self) -> list[dict[str, Any]]:
+        """The request log so far; every line of standard output must be one of it."""
+        return [json.loads(line) for line in self.out.all()]
+
+    def logged(self, request_id: str) -> dict[str, Any]:
+        """The log line of a request, once it is there."""
+        wanted = json.dumps(request_id)
+        line = self.out.wait(lambda line: f'"request_id":{wanted}' in line, 10)
+        assert line is not None, f"no log line of {request_id}"
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of the samples of a metric that carry these labels; 0 where there is none."""
+        found = 0.0
+        for line in self.http.get(f"{self.admin}/metrics").text.splitlines():
+            head, _, value = line.rpartition(" ")
+            if head.partition("{")[0] == name and all(f'{key}="{text}"' in head for key, text in labels.items()):
+                found += float(value)
+        return found
+
+    def gate(self, engine: str) -> dict[str, Any]:
+        """What the gate says of an engine."""
+        states = self.http.get(f"{self.admin}/admin/gate").json()
+        return next(state for state in states if state["engine"] == engine)
+
+    def terminate(self) -> None:
+        """SIGTERM, without waiting."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def close(self) -> int:
+        """SIGTERM unless it has ended, and wait; returns the exit code. Fails if a process of its home is left."""
+        if self.process.poll() is None:
+            self.terminate()
+        try:
+            code = self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            code = self.process.wait(10)
+        self.out.join()
+        self.err.join()
+        self.http.close()
+        eventually(lambda: not processes_of(self.home), f"nothing of {self.home} runs any more", 15)
+        return code
+
+    def _is_ready(self, tiers: Sequence[str]) -> bool:
+        assert self.process.poll() is None, self.err.all()
+        found = self.readiness()
+        return found["status"] == "ready" and all(found["tiers"][tier]["state"] == "ready" for tier in tiers)
+
+
+class Events:
+    """A stream that has been read: its response, the data of its events in order, and the bytes."""
+
+    def __init__(self, response: httpx.Response, raw: bytes) -> None:
+        self.response = response
+        self.raw = raw
+        texts = [event.removeprefix("data: ") for event in raw.decode().split("\n\n") if event]
+        self.done = texts[-1:] == ["[DONE]"]
+        self.events: list[dict[str, Any]] = [json.loads(text) for text in texts if text != "[DONE]"]
+
+    @property
+    def text(self) -> str:
+        """The content of the first choice."""
+        return "".join(choice["delta"].get("content") or "" for choice in self._choices if choice["index"] == 0)
+
+    @property
+    def finish_reason(self) -> str | None:
+        """The last one that was given."""
+        return next((choice["finish_reason"] for choice in reversed(self._choices) if choice["finish_reason"]), None)
+
+    @property
+    def forebay(self) -> dict[str, Any] | None:
+        """The `forebay` object, which stands in at most one event."""
+        found = [event["forebay"] for event in self.events if "forebay" in event]
+        assert len(found) <= 1
+        return found[0] if found else None
+
+    @property
+    def usage(self) -> dict[str, Any] | None:
+        """The usage, where it was asked for."""
+        return next((event["usage"] for event in self.events if event.get("usage")), None)
+
+    @property
+    def error(self) -> dict[str, Any] | None:
+        """The error that ended it."""
+        return next((event["error"] for event in self.events if "error" in event), None)
+
+    @property
+    def _choices(self) -> list[dict[str, Any]]:
+        return [choice for event in self.events for choice in event.get("choices", ())]
+
+
+def processes_of(home: Path) -> list[psutil.Process]:
+    """Every process that has to do with this home: it stands in its command line or in its environment."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "environ", "status"]):
+        info = process.info
+        named = any(str(home) in word for word in info["cmdline"] or ())
+        if info["status"] != psutil.STATUS_ZOMBIE and (
+            named or str(home) == (info["environ"] or {}).get("FOREBAY_HOME")
+        ):
+            found.append(process)
+    return found
+
+
+@contextmanager
+def home_folder() -> Iterator[Path]:
+    """A home with a short path, because a unix socket's may not have more than about 100 characters."""
+    folder = Path(tempfile.mkdtemp(prefix="fb"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def install_model(home: Path, gguf: Path) -> None:
+    """The default model, as a pull would have left it, except that the file is a link."""
+    entry = builtin_catalog()[MODEL]
+    file = replace(entry.files[0], bytes=gguf.stat().st_size)
+    folder = home / "models" / MODEL
+    folder.mkdir(parents=True)
+    (folder / file.name).symlink_to(gguf)
+    (folder / MANIFEST).write_bytes(
+        encode(Manifest(name=MODEL, files=(file,), licence=entry.licence, pulled_at=time.time()))
+    )
+
+
+def start(home: Path, config: Mapping[str, Any] | str, environ: Mapping[str, str] | None = None) -> Stack:
+    """`forebay serve` on a configuration, given as values or as a file's text; not yet listening."""
+    file = home / "forebay.yaml"
+    file.write_text(config if isinstance(config, str) else yaml.safe_dump(dict(config)))
+    process = subprocess.Popen(
+        [str(COMMAND), "serve", "--config", str(file)],
+        cwd=_ROOT,
+        env={**os.environ, "PYTHONPATH": str(_ROOT), "FOREBAY_HOME": str(home), **(environ or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    return Stack(home, process, Lines(process.stdout), Lines(process.stderr))
+
+
+@contextmanager
+def running(
+    config: Mapping[str, Any], environ: Mapping[str, str] | None = None, *, model: Path | None = None
+) -> Iterator[Stack]:
+    """A listening gateway in a home of its own, with the default model if its file is given; ended with exit code 0."""
+    with home_folder() as home:
+        if model is not None:
+            install_model(home, model)
+        stack = start(home, config, environ)
+        code: int | None = None
+        try:
+            yield stack.listening()
+        finally:
+            code = stack.close()
+        assert code == 0, stack.err.all()
