@@ -6,7 +6,6 @@ None of them has a lifetime: no engine is started, no model need be installed, n
 from gateway.app import nouns
 from gateway.classify import Classifier, Difficulty
 from gateway.config.schema import Config
-from gateway.config.sites import default_regions
 from gateway.decision import Decider
 from gateway.policy import Policy, Regions
 
@@ -18,7 +17,7 @@ def decider(config: Config) -> Decider:
 
 def policy(config: Config) -> Policy:
     """The rules for everybody."""
-    return Policy(Regions(config.regions), default_regions(config), local_only=config.policy.local_only)
+    return Policy(Regions(config.regions), local_only=config.policy.local_only)
 
 
 def classifier(config: Config) -> Classifier:

@@ -13,19 +13,17 @@ _ANSWER_ROOM = 256
 class Policy:
     """Rules for everybody, applied to one request at a time."""
 
-    def __init__(self, regions: Regions, default_regions: frozenset[str] | None, *, local_only: bool) -> None:
+    def __init__(self, regions: Regions, *, local_only: bool) -> None:
         self._regions = regions
-        self._default_regions = default_regions
         self._local_only = local_only
 
     def constrain(self, request: ChatRequest, identity: Identity, prompt: TokenCount, deadline: float) -> Constraints:
         """What every attempt of `request` must obey; `deadline` is on the loop's clock."""
         hints = request.hints
-        allowed = self._default_regions if identity.regions is None else identity.regions
         wanted = None if hints.region is None else self._regions.expand((hints.region,))
         room = min(request.sampling.max_tokens or _ANSWER_ROOM, _ANSWER_ROOM)
         return Constraints(
-            regions=narrow(allowed, wanted),
+            regions=narrow(identity.regions, wanted),
             local_only=self._local_only or identity.local_only or hints.local_only,
             needs=needs(request),
             tokens_needed=prompt.tokens + prompt.error + room,

@@ -30,7 +30,7 @@ def main() -> None:
     }
     tiers = {Tier.LIGHT: ("local",), Tier.MID: ("mini",), Tier.PREMIUM: ("big",)}
     table = RoutingTable(specs, tiers, {})
-    policy = Policy(Regions({"eu": ("eu",)}), None, local_only=False)
+    policy = Policy(Regions({"eu": ("eu",)}), local_only=False)
     classifier = Classifier(Difficulty.shipped(), DEFAULT_TASKS)
     identity = Identity(tenant="t", key="k", sla=SlaClass(name="c"))
     found = {}

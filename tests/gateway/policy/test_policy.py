@@ -30,12 +30,11 @@ EU = frozenset({"eu-west", "eu-central"})
 def constrained(
     request: ChatRequest = REQUEST,
     identity: Identity = IDENTITY,
-    regions: frozenset[str] | None = None,
     *,
     local_only: bool = False,
 ) -> Constraints:
     """What holds for a request, with these rules for everybody."""
-    return Policy(REGIONS, regions, local_only=local_only).constrain(request, identity, PROMPT, 99.0)
+    return Policy(REGIONS, local_only=local_only).constrain(request, identity, PROMPT, 99.0)
 
 
 def hinted(hints: Hints) -> ChatRequest:
@@ -44,28 +43,25 @@ def hinted(hints: Hints) -> ChatRequest:
 
 
 @pytest.mark.parametrize(
-    ("everybody", "tenant", "hint", "regions"),
+    ("tenant", "hint", "regions"),
     [
-        (None, None, None, None),
-        (EU, None, None, EU),
-        (EU, frozenset({"us-east"}), None, {"us-east"}),
-        (None, EU, None, EU),
-        (None, None, "eu", EU),
-        (None, None, "eu-west", {"eu-west"}),
-        (EU, None, "eu-west", {"eu-west"}),
-        (EU, None, "us-east", set()),
-        (EU, None, "eu-west-2", set()),
-        (EU, None, "nowhere", set()),
-        (None, frozenset({"eu-west"}), "eu", {"eu-west"}),
-        (None, frozenset(), None, set()),
+        (None, None, None),
+        (EU, None, EU),
+        (frozenset({"us-east"}), None, {"us-east"}),
+        (None, "eu", EU),
+        (None, "eu-west", {"eu-west"}),
+        (EU, "eu-west", {"eu-west"}),
+        (EU, "us-east", set()),
+        (EU, "eu-west-2", set()),
+        (EU, "nowhere", set()),
+        (frozenset({"eu-west"}), "eu", {"eu-west"}),
+        (frozenset(), None, set()),
+        (frozenset(), "eu", set()),
     ],
 )
-def test_where_data_may_go(
-    everybody: frozenset[str] | None, tenant: frozenset[str] | None, hint: str | None, regions: set[str] | None
-) -> None:
-    """The tenant's regions stand for everybody's; a hint only takes away; an unknown region is nowhere."""
-    request = hinted(Hints(region=hint))
-    assert constrained(request, change(IDENTITY, regions=tenant), everybody).regions == regions
+def test_where_data_may_go(tenant: frozenset[str] | None, hint: str | None, regions: set[str] | None) -> None:
+    """The tenant's regions hold, and None of them is anywhere; a hint only takes away; an unknown one is nowhere."""
+    assert constrained(hinted(Hints(region=hint)), change(IDENTITY, regions=tenant)).regions == regions
 
 
 @pytest.mark.parametrize("everybody", [False, True])
@@ -91,15 +87,13 @@ HINTS = st.builds(
 LIMITS = st.none() | st.frozensets(st.sampled_from(["eu-west", "us-east", "mars"]))
 
 
-@given(hints=HINTS, tenant=LIMITS, everybody=LIMITS, local=st.booleans(), rule=st.booleans())
+@given(hints=HINTS, regions=LIMITS, local=st.booleans(), rule=st.booleans())
 @settings(max_examples=200, deadline=None)
-def test_no_hint_widens_anything(
-    *, hints: Hints, tenant: frozenset[str] | None, everybody: frozenset[str] | None, local: bool, rule: bool
-) -> None:
+def test_no_hint_widens_anything(*, hints: Hints, regions: frozenset[str] | None, local: bool, rule: bool) -> None:
     """With hints a request may do at most what it may do without them."""
-    identity = change(IDENTITY, regions=tenant, local_only=local)
-    without = constrained(REQUEST, identity, everybody, local_only=rule)
-    found = constrained(hinted(hints), identity, everybody, local_only=rule)
+    identity = change(IDENTITY, regions=regions, local_only=local)
+    without = constrained(REQUEST, identity, local_only=rule)
+    found = constrained(hinted(hints), identity, local_only=rule)
     assert found.local_only >= without.local_only
     assert found.escalation_allowed <= without.escalation_allowed
     if without.regions is not None:
