@@ -59,6 +59,28 @@ def three_tiers(faults: FaultServer, **more: Any) -> Config:
     )
 
 
+def real_tiers(second_engine: str, faults: FaultServer) -> Config:
+    """Light is the default model as the developer configuration sets it up, mid a second engine, premium the faults."""
+    defaults = {"max_tokens": 512, "temperature": 0.2, "top_p": 0.9, "frequency_penalty": 0.4}
+    return base(
+        engines={"small": {"kind": "llama_cpp", "model": "smollm2-135m-instruct", "parallel": 2, "context": 1024}},
+        backends={
+            "local": {"engine": "small", "price": PRICES["light"], "params": {"defaults": defaults}},
+            "mini": {
+                "provider": "openai",
+                "base_url": f"{second_engine}/v1",
+                "model": "smollm2-135m-instruct",
+                "region": "eu-west",
+                "price": PRICES["mid"],
+            },
+            "big": provider(faults, "premium", price=PRICES["premium"]),
+        },
+        tiers={"light": ["local"], "mid": ["mini"], "premium": ["big"]},
+        aliases={"gpt-4o-mini": "auto"},
+        gate={"max_wait_ms": 20_000, "max_wait_alone_ms": 30_000},
+    )
+
+
 LIGHT = "smollm2-135m-instruct"
 """What the fault server is called when it plays the light engine; the others are `mid` and `premium`."""
 

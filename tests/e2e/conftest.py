@@ -1,10 +1,12 @@
 """Gateways that tests share, and the fault server behind them."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.e2e.configs import LIGHT, PRICES, SECRETS, three_tiers
+from tests.e2e.configs import LIGHT, PRICES, SECRETS, real_tiers, three_tiers
+from tests.e2e.second_engine import second_engine
 from tests.e2e.stack import Stack, running
 from tests.faults.behaviours import Price
 from tests.faults.handle import FaultServer, fault_server
@@ -43,3 +45,19 @@ def the_three_tiers(the_fault_server: FaultServer) -> Iterator[Stack]:
 def tiers(the_three_tiers: Stack, faults: FaultServer) -> Stack:
     """A gateway over three fault-server tiers, shared: tests leave its breakers closed."""
     return the_three_tiers
+
+
+@pytest.fixture(scope="session")
+def the_real_tiers(the_fault_server: FaultServer, model_path: Path) -> Iterator[Stack]:
+    """A gateway over two real engines and the fault server."""
+    with (
+        second_engine(model_path) as url,
+        running(real_tiers(url, the_fault_server), model=model_path) as stack,
+    ):
+        yield stack.ready("light", "mid", "premium")
+
+
+@pytest.fixture
+def real(the_real_tiers: Stack, faults: FaultServer) -> Stack:
+    """A gateway whose light tier is the default model, mid a second engine, and premium the fault server; shared."""
+    return the_real_tiers

@@ -294,7 +294,7 @@ def install_model(home: Path, gguf: Path) -> None:
 def start(home: Path, config: Mapping[str, Any] | str, environ: Mapping[str, str] | None = None) -> Stack:
     """`forebay serve` on a configuration, given as values or as a file's text; not yet listening."""
     file = home / "forebay.yaml"
-    file.write_text(config if isinstance(config, str) else yaml.safe_dump(dict(config)))
+    file.write_text(config if isinstance(config, str) else yaml.safe_dump(dict(config), sort_keys=False))
     process = subprocess.Popen(
         [str(COMMAND), "serve", "--config", str(file)],
         cwd=_ROOT,
