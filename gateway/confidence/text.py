@@ -6,18 +6,27 @@ from collections.abc import Sequence
 
 # Only how an answer opens is looked at: "I cannot" further down is usually about the matter, not about the model.
 _OPENING = 240
-_SORRY = r"^\W*(?:(?:i'?m|i am) (?:\w+ )?sorry,? (?:but |for (?:any|the) (?:confusion|inconvenience),? but ))?"
-_DECLINED = "help|assist|answer|provide|do|fulfill?|comply|complete|discuss|access|respond|process"
+_SORRY = (
+    r"^\W*(?:(?:(?:i'?m |i am )?(?:\w+ )?sorry|i apologi[sz]e|my apologies|unfortunately)\b[,.!]* *"
+    r"(?:for (?:any|the) (?:confusion|inconvenience),? )?(?:but )?)?"
+    r"(?:unfortunately,? )?(?:as an ai(?: language model| assistant)?,? )?"
+)
+# "I can't help but notice" and "I won't do that again" decline nothing; "I can't access my account" is a customer.
+_DECLINED = (
+    r"(?:help(?! but\b| \w+ing\b)|assist|answer|provide|do (?:that|this|so)(?! again)|fulfill?|comply|complete|create|"
+    r"generate|discuss|engage|respond|process|access (?:the|your|real|external|current|live|files?|websites?))\b"
+)
 _REFUSAL = re.compile(
-    rf"{_SORRY}(?:unfortunately,? )?(?:as an ai(?: language model)?,? )?"
-    rf"i ?(?:can(?:no|')t|am (?:not able|unable) to|'m (?:not able|unable) to|won'?t) (?:\w+ ){{0,2}}?(?:{_DECLINED})\b"
+    rf"{_SORRY}i ?(?:can ?not|can't|won't|will not|can ?not and will not|can't and won't|"
+    rf"(?:am |'m )(?:not able|unable) to) (?:\w+ly |just |be able to )?{_DECLINED}"
+    rf"|{_SORRY}i (?:must|have to) decline (?:to|this|that)\b"
     r"|^\W*(?:i'?m|i am) (?:just |only )?an ai\b|^\W*as an ai\b|\bas an ai language model\b",
     re.IGNORECASE,
 )
 _HEDGE = re.compile(
-    r"\b(?:i'?m not (?:entirely |quite |completely )?(?:sure|certain)|i (?:don'?t|do not) know|i (?:am|'m) unsure|"
-    r"it is (?:unclear|not clear|hard to say)|i (?:might|may) be wrong|i cannot be (?:sure|certain)|"
-    r"not enough information|without more (?:information|context))\b",
+    r"\b(?:i(?:'m| am) not (?:entirely |quite |completely |really )?(?:sure|certain)|i (?:don't|do not) know|"
+    r"i(?:'m| am) unsure|it(?:'s| is) (?:unclear|not clear|hard to say)|i (?:might|may|could) be wrong|"
+    r"i (?:can't|cannot) be (?:sure|certain)|not enough information|without more (?:information|context))\b",
     re.IGNORECASE,
 )
 _DEFLATED_FROM = 400
@@ -29,12 +38,12 @@ _FEWEST_WORDS = 8
 
 def is_refusal(text: str) -> bool:
     """Whether the answer opens with the model declining to answer."""
-    return _REFUSAL.search(text[:_OPENING]) is not None
+    return _REFUSAL.search(_straight(text[:_OPENING])) is not None
 
 
 def hedges(text: str) -> int:
     """How often the answer says that it does not know."""
-    return len(_HEDGE.findall(text))
+    return len(_HEDGE.findall(_straight(text)))
 
 
 def repeats(text: str) -> bool:
@@ -64,3 +73,8 @@ def triggered(text: str, words: Sequence[str]) -> str | None:
     """The first of the operator's `words` (in lower case) that the answer contains."""
     lowered = text.lower() if words else ""
     return next((word for word in words if word in lowered), None)
+
+
+def _straight(text: str) -> str:
+    """With the apostrophe of typewriters, whichever the model wrote."""
+    return text.replace("’", "'")
