@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from tests.e2e.books import Books, Row
-from tests.e2e.stack import Events
+from tests.e2e.events import Events
 from tests.faults.behaviours import Call
 
 _NANO = 1_000_000_000

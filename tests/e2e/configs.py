@@ -1,5 +1,6 @@
 """Configurations for tests, as values: pieces to be put together."""
 
+import hashlib
 from typing import Any
 
 from tests.faults.handle import FaultServer
@@ -41,6 +42,11 @@ def base(**more: Any) -> Config:
     }
 
 
+def hash_of(key: str) -> str:
+    """What a configuration has of an API key."""
+    return f"sha256:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
 def three_tiers(faults: FaultServer, **more: Any) -> Config:
     """Light is an attached engine, mid and premium are providers; all of them the fault server, with prices."""
     timeouts = {"connect_s": 2, "first_token_s": 10, "idle_s": 10, "total_s": 20}
@@ -54,6 +60,7 @@ def three_tiers(faults: FaultServer, **more: Any) -> Config:
             },
             "tiers": {"light": ["local"], "mid": ["mini"], "premium": ["big"]},
             "aliases": {"gpt-4o-mini": "auto"},
+            "confidence": {"trigger_words": ["as a pirate"]},
             **more,
         }
     )

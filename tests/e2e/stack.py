@@ -25,6 +25,7 @@ from openai import AsyncOpenAI, OpenAI
 
 from local_models.catalog import MANIFEST, Manifest, builtin_catalog
 from tests.e2e.books import Books
+from tests.e2e.events import Events
 
 MODEL = "smollm2-135m-instruct"
 COMMAND = Path(sys.executable).parent / "forebay"
@@ -150,10 +151,10 @@ class Stack:
 
     def events(
         self, model: str = "auto", text: str = "Say hello.", headers: Mapping[str, str] | None = None, **more: Any
-    ) -> "Events":
+    ) -> Events:
         """One streamed chat, read to its end."""
         with self.stream(model, text, headers, **more) as response:
-            return Events(response, response.read())
+            return Events(response.read(), response)
 
     def openai(self, key: str = "none") -> OpenAI:
         """The official client, which retries nothing by itself. Close it, or use it as a context."""
@@ -212,48 +213,6 @@ class Stack:
         assert self.process.poll() is None, self.err.all()
         found = self.readiness()
         return found["status"] == "ready" and all(found["tiers"][tier]["state"] == "ready" for tier in tiers)
-
-
-class Events:
-    """A stream that has been read: its response, the data of its events in order, and the bytes."""
-
-    def __init__(self, response: httpx.Response, raw: bytes) -> None:
-        self.response = response
-        self.raw = raw
-        texts = [event.removeprefix("data: ") for event in raw.decode().split("\n\n") if event]
-        self.done = texts[-1:] == ["[DONE]"]
-        self.events: list[dict[str, Any]] = [json.loads(text) for text in texts if text != "[DONE]"]
-
-    @property
-    def text(self) -> str:
-        """The content of the first choice."""
-        return "".join(choice["delta"].get("content") or "" for choice in self._choices if choice["index"] == 0)
-
-    @property
-    def finish_reason(self) -> str | None:
-        """The last one that was given."""
-        return next((choice["finish_reason"] for choice in reversed(self._choices) if choice["finish_reason"]), None)
-
-    @property
-    def forebay(self) -> dict[str, Any] | None:
-        """The `forebay` object, which stands in at most one event."""
-        found = [event["forebay"] for event in self.events if "forebay" in event]
-        assert len(found) <= 1
-        return found[0] if found else None
-
-    @property
-    def usage(self) -> dict[str, Any] | None:
-        """The usage, where it was asked for."""
-        return next((event["usage"] for event in self.events if event.get("usage")), None)
-
-    @property
-    def error(self) -> dict[str, Any] | None:
-        """The error that ended it."""
-        return next((event["error"] for event in self.events if "error" in event), None)
-
-    @property
-    def _choices(self) -> list[dict[str, Any]]:
-        return [choice for event in self.events for choice in event.get("choices", ())]
 
 
 def processes_of(home: Path) -> list[psutil.Process]:
