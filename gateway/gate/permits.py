@@ -21,6 +21,9 @@ class Permit:
             release()
 
 
+_Place = tuple[int, int, "asyncio.Future[Permit]"]
+
+
 class QueueFull(Exception):
     """So many wait already that another would only wait in vain."""
 
@@ -36,13 +39,13 @@ class PermitQueue:
         self.in_use = 0
         self._max_waiting = max_waiting
         self._open = False
-        self._waiters: list[tuple[int, int, asyncio.Future[Permit]]] = []
+        self._waiters: list[_Place] = []
         self._order = itertools.count()
 
     @property
     def waiting(self) -> int:
         """How many wait."""
-        return sum(not future.done() for _, _, future in self._waiters)
+        return len(self._waiters)
 
     def set_open(self, *, is_open: bool) -> None:
         """Let people in, or not for now."""
@@ -58,7 +61,8 @@ class PermitQueue:
         if self.waiting >= self._max_waiting:
             raise QueueFull
         future: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiters, (-priority, next(self._order), future))
+        place = (-priority, next(self._order), future)
+        heapq.heappush(self._waiters, place)
         self._admit()
         try:
             async with asyncio.timeout(patience):
@@ -68,7 +72,14 @@ class PermitQueue:
             if future.done() and not future.cancelled():
                 future.result().release()
             future.cancel()
+            self._forget(place)
             raise
+
+    def _forget(self, place: _Place) -> None:
+        """Who left is taken out at once: behind somebody who waits on they would pile up while the gate is shut."""
+        if place in self._waiters:
+            self._waiters.remove(place)
+            heapq.heapify(self._waiters)
 
     def _grant(self) -> Permit:
         self.in_use += 1

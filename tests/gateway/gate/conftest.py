@@ -1,0 +1,10 @@
+"""Waiting at the gate takes no time in tests."""
+
+from collections.abc import Callable, Mapping
+
+from tests.gateway.virtual_time import VirtualLoop
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], VirtualLoop]]:
+    """Loops whose clock jumps."""
+    return {"virtual": VirtualLoop}
