@@ -1,6 +1,7 @@
 """Configurations for tests, as values: pieces to be put together."""
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any
 
 from tests.faults.handle import FaultServer
@@ -63,6 +64,24 @@ def three_tiers(faults: FaultServer, **more: Any) -> Config:
             "confidence": {"trigger_words": ["as a pirate"]},
             **more,
         }
+    )
+
+
+def frail(faults: FaultServer, names: Iterable[str], unreachable: str) -> Config:
+    """Backends to be broken one by one, in no tier, so that each is met by name; `safe` is whom they fall back to.
+
+    Their breakers are their own, so what one test does to its backend is nothing to the next. `nobody` is at the
+    address `unreachable`.
+    """
+    quick = {"connect_s": 0.5, "first_token_s": 0.8, "idle_s": 0.8, "total_s": 1.5}
+    backends = {name: provider(faults, name, timeouts=quick, price=PRICES["mid"]) for name in names}
+    return base(
+        backends={
+            **backends,
+            "nobody": provider(faults, "nobody", base_url=f"{unreachable}/v1", timeouts=quick, price=PRICES["mid"]),
+            "safe": provider(faults, "safe", price=PRICES["premium"]),
+        },
+        tiers={"light": [], "mid": [], "premium": ["safe"]},
     )
 
 

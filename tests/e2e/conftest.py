@@ -1,15 +1,19 @@
 """Gateways that tests share, and the fault server behind them."""
 
+import contextlib
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.configs import LIGHT, PRICES, SECRETS, real_tiers, three_tiers
+from tests.e2e.configs import LIGHT, PRICES, SECRETS, frail, real_tiers, three_tiers
 from tests.e2e.second_engine import second_engine
 from tests.e2e.stack import Stack, running
 from tests.faults.behaviours import Price
 from tests.faults.handle import FaultServer, fault_server
+
+_FRAIL = tuple([f"f{number:03}" for number in range(400)])
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +52,28 @@ def tiers(the_three_tiers: Stack, faults: FaultServer) -> Stack:
 
 
 @pytest.fixture(scope="session")
+def frail_names() -> Iterator[str]:
+    """Names of backends that nobody has met yet."""
+    return iter(_FRAIL)
+
+
+@pytest.fixture(scope="session")
+def frail_stack(the_fault_server: FaultServer) -> Iterator[Stack]:
+    """A gateway over a crowd of backends that break, and one that does not."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        nowhere = f"http://127.0.0.1:{free.getsockname()[1]}"
+        with running(frail(the_fault_server, _FRAIL, nowhere)) as stack:
+            yield stack
+
+
+@pytest.fixture
+def frail_backend(frail_names: Iterator[str]) -> str:
+    """The name of a backend that no test has met, whose breaker is closed."""
+    return next(frail_names)
+
+
+@pytest.fixture(scope="session")
 def the_real_tiers(the_fault_server: FaultServer, model_path: Path) -> Iterator[Stack]:
     """A gateway over two real engines and the fault server."""
     with (
@@ -61,3 +87,17 @@ def the_real_tiers(the_fault_server: FaultServer, model_path: Path) -> Iterator[
 def real(the_real_tiers: Stack, faults: FaultServer) -> Stack:
     """A gateway whose light tier is the default model, mid a second engine, and premium the fault server; shared."""
     return the_real_tiers
+
+
+@pytest.fixture
+def blackhole() -> Iterator[str]:
+    """An address that takes no connection and refuses none: the queue of those who wait is full."""
+    with socket.socket() as listener, contextlib.ExitStack() as waiting:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        address = listener.getsockname()
+        for _ in range(3):
+            caller = waiting.enter_context(socket.socket())
+            caller.settimeout(0)
+            caller.connect_ex(address)
+        yield f"http://127.0.0.1:{address[1]}"

@@ -53,6 +53,7 @@ class Lines:
 
     def __init__(self, pipe: IO[bytes]) -> None:
         self._lines: list[str] = []
+        self._ended = False
         self._news = threading.Condition()
         self._thread = threading.Thread(target=self._read, args=(pipe,), daemon=True)
         self._thread.start()
@@ -63,10 +64,10 @@ class Lines:
             return list(self._lines)
 
     def wait(self, wanted: Callable[[str], bool], timeout: float = _PATIENCE_S) -> str | None:
-        """The first line that is wanted; None when none comes."""
+        """The first line that is wanted; None when none comes in time, or before the process has ended."""
         with self._news:
-            found = self._news.wait_for(lambda: next(filter(wanted, self._lines), None), timeout)
-            return found or None
+            self._news.wait_for(lambda: self._ended or any(map(wanted, self._lines)), timeout)
+            return next(filter(wanted, self._lines), None)
 
     def join(self) -> None:
         """Wait for the end of the output."""
@@ -78,6 +79,9 @@ class Lines:
                 with self._news:
                     self._lines.append(line.decode(errors="replace").rstrip("\n"))
                     self._news.notify_all()
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
 
 
 @dataclass(slots=True)
@@ -103,7 +107,7 @@ class Stack:
 
     def listening(self) -> "Stack":
         """Wait until it says where it listens; fails with what it says instead."""
-        line = self.err.wait(lambda line: _ADDRESSES.search(line) is not None or self.process.poll() is not None)
+        line = self.err.wait(lambda line: _ADDRESSES.search(line) is not None)
         found = _ADDRESSES.search(line or "")
         assert found is not None, f"exit {self.process.poll()}: {self.err.all()}"
         self.url, self.admin = found[1], found[2]
