@@ -5,14 +5,17 @@ Anything else is an error: a cut connection must never look like a finished answ
 """
 
 import asyncio
+from contextlib import suppress
 
 import aiohttp
 import msgspec
 
 from gateway.errors import Broken, TimedOut
-from gateway.messages import Delta, Usage, UsageQuality
+from gateway.messages import Delta, Usage
 from gateway.wire.openai_upstream import Chunk, decode_chunk, usage
 from gateway.wire.sse import DONE, EventTooLong, SseDecoder
+
+_LAST_BYTES_S = 0.02
 
 
 class EventStream:
@@ -30,6 +33,7 @@ class EventStream:
         self._decoder = SseDecoder()
         self._started = False
         self._ended = False
+        self._failure: Broken | None = None
         self._open_choices: set[int] = set()
         self._seen_finish = False
         self.model = ""
@@ -38,6 +42,8 @@ class EventStream:
     async def batch(self) -> list[Delta]:
         """The pieces that arrived since the last call; empty at a proper end."""
         while not self._ended:
+            if self._failure is not None:
+                raise self._failure
             data = await self._read()
             if not data:
                 self._end("closed the connection")
@@ -46,6 +52,7 @@ class EventStream:
             if deltas:
                 self._started = True
                 return deltas
+        await self._last_bytes()
         return []
 
     def close(self) -> None:
@@ -54,6 +61,15 @@ class EventStream:
             self._response.release()
         else:
             self._response.close()
+
+    async def _last_bytes(self) -> None:
+        """Read past [DONE]: the end of the body follows in a packet of its own, and a connection that is left
+        before it cannot be used again. Who does not send it in time pays with a new connection.
+        """
+        with suppress(TimeoutError, aiohttp.ClientError):
+            async with asyncio.timeout(_LAST_BYTES_S):
+                while await self._content.readany():
+                    continue
 
     async def _read(self) -> bytes:
         stage = "idle" if self._started else "first_token"
@@ -69,7 +85,17 @@ class EventStream:
             raise Broken(f"{self._name}: the stream broke ({type(error).__name__})") from error
 
     def _pieces(self, data: bytes) -> list[Delta]:
+        """What came before a break was said, and is billed: it goes out first, also when both came in one packet."""
         deltas: list[Delta] = []
+        try:
+            self._take_events(data, deltas)
+        except Broken as error:
+            if not deltas:
+                raise
+            self._failure = error
+        return deltas
+
+    def _take_events(self, data: bytes, deltas: list[Delta]) -> None:
         try:
             for event in self._decoder.feed(data):
                 if event == DONE:
@@ -78,7 +104,6 @@ class EventStream:
                 self._take(decode_chunk(event), deltas)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, EventTooLong) as error:
             raise Broken(f"{self._name} sent an event that is not one of this API") from error
-        return deltas
 
     def _take(self, chunk: Chunk, deltas: list[Delta]) -> None:
         if chunk.error is not None:
@@ -99,10 +124,3 @@ class EventStream:
         if self._open_choices or not self._seen_finish:
             raise Broken(f"{self._name} {how} before the answer had a finish reason")
         self._ended = True
-
-
-def unfinished(usage_so_far: Usage, prompt: int, pieces: int) -> Usage:
-    """Usage of a stream that was cut: what was counted, or an estimate from the pieces that came."""
-    if usage_so_far.quality is UsageQuality.EXACT:
-        return usage_so_far
-    return Usage(prompt=prompt, completion=pieces, quality=UsageQuality.ESTIMATED)

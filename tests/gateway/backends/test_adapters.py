@@ -1,0 +1,138 @@
+"""The two adapters: a provider at a fixed address, and an engine whose address changes with each start."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from gateway.backends.chat import ChatClient
+from gateway.backends.local import LocalBackend
+from gateway.backends.openai import OpenAIBackend
+from gateway.backends.profile import PLAIN, Profile
+from gateway.errors import Reason, Rejected
+from gateway.messages import Message, Sampling
+from gateway.ports import Backend, Call
+from gateway.types import EngineView
+from tests.gateway.backends.calls import DEADLINES, later
+from tests.gateway.backends.raw_server import GOOD, PATIENCE_S, Caller, RawServer, answer, chunk, response, stream_head
+from tests.gateway.nouns import REQUEST, SPEC, change
+
+UP = EngineView(name="small", ready=True, given_up=False, url="http://nowhere", detail="up", served_by="small")
+TURNS = (Message("developer", "be brief"), Message("user", "hi"))
+PROFILE = Profile(rename={"max_tokens": "max_completion_tokens"}, drop=frozenset({"temperature"}), defaults={})
+Make = Callable[[str, ChatClient], Backend]
+
+
+def provider(base: str, client: ChatClient) -> Backend:
+    """A provider at this address."""
+    return OpenAIBackend(SPEC, f"{base}/v1/", PROFILE, client)
+
+
+def engine(base: str, client: ChatClient) -> Backend:
+    """An engine that is up at this address."""
+    return LocalBackend(SPEC, lambda: change(UP, url=base), PROFILE, client)
+
+
+async def replies(caller: Caller) -> None:
+    """An answer, streamed or whole: as it was asked for last."""
+    await caller.send(response(answer()))
+
+
+async def streams(caller: Caller) -> None:
+    """A streamed answer."""
+    await caller.send(stream_head(), *(chunk(each) for each in GOOD), chunk(b""))
+
+
+@asynccontextmanager
+async def serving(script: Callable[[Caller], Any]) -> AsyncIterator[tuple[RawServer, str, ChatClient]]:
+    """A server, its base address, and a client."""
+    async with RawServer(script).running() as server, asyncio.timeout(PATIENCE_S):
+        client = ChatClient("small", DEADLINES, {})
+        try:
+            yield server, server.url.removesuffix("/v1/chat/completions"), client
+        finally:
+            await client.close()
+
+
+def call(top_logprobs: int | None = 1) -> Call:
+    """A call of a request with a developer turn, a temperature and a limit."""
+    request = change(REQUEST, messages=TURNS, sampling=Sampling(temperature=0.5, max_tokens=9))
+    return Call(request=request, deadline=later(), max_tokens=9, top_logprobs=top_logprobs)
+
+
+@pytest.mark.parametrize(("make", "role"), [(provider, "developer"), (engine, "system")])
+async def test_a_whole_answer(make: Make, role: str) -> None:
+    """The right address, the backend's own model name, its profile; templates of engines know no developer."""
+    async with serving(replies) as (server, base, client):
+        found = await make(base, client).complete(call())
+    (received,) = server.received
+    assert received.target == "/v1/chat/completions"
+    assert json.loads(received.body) == {
+        "model": SPEC.model,
+        "messages": [{"role": role, "content": "be brief"}, {"role": "user", "content": "hi"}],
+        "max_completion_tokens": 9,
+        "logprobs": True,
+        "top_logprobs": 1,
+    }
+    assert found.choices[0].text == "hi"
+
+
+@pytest.mark.parametrize("make", [provider, engine])
+async def test_a_streamed_answer(make: Make) -> None:
+    """As the port promises: pieces, an empty batch at the end, model and usage."""
+    async with serving(streams) as (server, base, client):
+        stream = await make(base, client).stream(call(None))
+        text = ""
+        while batch := await stream.batch():
+            text += "".join(delta.text or "" for delta in batch)
+        stream.close()
+    sent = json.loads(server.received[0].body)
+    assert (text, stream.model, stream.usage.completion) == ("ab", "m-1", 2)
+    assert sent["stream"] is True
+    assert "logprobs" not in sent
+
+
+@pytest.mark.parametrize("make", [provider, engine])
+async def test_what_is_not_sent_is_said(make: Make) -> None:
+    """Fields that the caller set and this backend refuses."""
+    async with serving(replies) as (_, base, client):
+        assert make(base, client).ignores(call().request) == ("temperature",)
+        assert make(base, client).ignores(REQUEST) == ()
+
+
+async def test_an_engine_is_called_where_it_is_at_the_moment() -> None:
+    """A restart gives it another port; what it calls its model goes before what the configuration calls it."""
+    async with serving(replies) as (first, one, client), serving(replies) as (second, two, _):
+        views = [change(UP, url=one), change(UP, url=two, model="renamed", served_by="standby")]
+        backend = LocalBackend(SPEC, lambda: views[0], PLAIN, client)
+        await backend.complete(call())
+        assert backend.served_by == "small"
+        views.pop(0)
+        await backend.complete(call())
+        assert backend.served_by == "standby"
+    assert [json.loads(each.received[0].body)["model"] for each in (first, second)] == [SPEC.model, "renamed"]
+
+
+@pytest.mark.parametrize(
+    ("view", "words"), [(None, "not seen yet"), (change(UP, url=None, ready=False, detail="restarting"), "restarting")]
+)
+async def test_an_engine_without_an_address_is_not_called(view: EngineView | None, words: str) -> None:
+    """It went away after the gate had let the request in: nothing was sent, and the next candidate's turn comes."""
+    client = ChatClient("small", DEADLINES, {})
+    backend = LocalBackend(SPEC, lambda: view, PLAIN, client)
+    for ask in (backend.complete, backend.stream):
+        with pytest.raises(Rejected) as caught:
+            await ask(call())
+        assert caught.value.reason is Reason.ENGINE_UNHEALTHY
+        assert words in str(caught.value)
+    await client.close()
+
+
+async def test_a_provider_is_served_by_no_engine() -> None:
+    """Only engines of this box have a name of their own."""
+    client = ChatClient("mini", DEADLINES, {})
+    assert OpenAIBackend(SPEC, "https://example.invalid/v1", PLAIN, client).served_by is None
+    await client.close()
