@@ -67,6 +67,45 @@ def three_tiers(faults: FaultServer, **more: Any) -> Config:
     )
 
 
+def two_regions(faults: FaultServer) -> Config:
+    """Tenants with keys, and each cloud tier in two regions; the one outside the union comes first.
+
+    The fault server is called mid-us, mid-eu, premium-us and premium-eu; the engine is on this box, in eu-west.
+    A key of a tenant is `key-of-<tenant>`.
+    """
+    timeouts = {"connect_s": 2, "first_token_s": 2, "idle_s": 2, "total_s": 3}
+    places = {"mid-us": "us-east", "mid-eu": "eu-west", "premium-us": "us-east", "premium-eu": "eu-central"}
+    tenants: Config = {
+        "globex": {"class": "pro"},
+        "acme": {"class": "pro", "regions": ["eu"]},
+        "strict": {"class": "pro", "regions": ["eu-west"]},
+        "vault": {"class": "pro", "local_only": True},
+        "small": {"class": "free"},
+    }
+    backends = {
+        name: provider(faults, name, region=region, price=PRICES[name.partition("-")[0]], timeouts=timeouts)
+        for name, region in places.items()
+    }
+    return base(
+        engines={"small": attached(faults)},
+        backends={"local": {"engine": "small", "price": PRICES["light"], "timeouts": timeouts}, **backends},
+        tiers={"light": ["local"], "mid": ["mid-us", "mid-eu"], "premium": ["premium-us", "premium-eu"]},
+        aliases={"gpt-4o-mini": "auto", "claude": "premium"},
+        regions={"eu": ["eu-west", "eu-central"]},
+        auth={"mode": "keys"},
+        classes={"pro": {}, "free": {"priority": "batch", "default_tier": "light", "max_tier": "mid"}},
+        tenants={
+            name: {**tenant, "keys": [{"name": "ci", "hash": hash_of(f"key-of-{name}")}]}
+            for name, tenant in tenants.items()
+        },
+    )
+
+
+def key_of(tenant: str) -> dict[str, str]:
+    """The header with the key of a tenant of `two_regions`."""
+    return {"authorization": f"Bearer key-of-{tenant}"}
+
+
 def frail(faults: FaultServer, names: Iterable[str], unreachable: str) -> Config:
     """Backends to be broken one by one, in no tier, so that each is met by name; `safe` is whom they fall back to.
 

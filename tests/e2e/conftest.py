@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.configs import LIGHT, PRICES, SECRETS, frail, real_tiers, three_tiers
+from tests.e2e.configs import LIGHT, PRICES, SECRETS, frail, real_tiers, three_tiers, two_regions
 from tests.e2e.second_engine import second_engine
 from tests.e2e.stack import Stack, running
 from tests.faults.behaviours import Price
@@ -52,6 +52,19 @@ def tiers(the_three_tiers: Stack, faults: FaultServer) -> Stack:
 
 
 @pytest.fixture(scope="session")
+def the_two_regions(the_fault_server: FaultServer) -> Iterator[Stack]:
+    """A gateway with tenants, keys and regions."""
+    with running(two_regions(the_fault_server)) as stack:
+        yield stack.ready("light", "mid", "premium")
+
+
+@pytest.fixture
+def regions(the_two_regions: Stack, faults: FaultServer) -> Stack:
+    """A gateway with tenants, keys and regions, shared: tests leave its breakers closed."""
+    return the_two_regions
+
+
+@pytest.fixture(scope="session")
 def frail_names() -> Iterator[str]:
     """Names of backends that nobody has met yet."""
     return iter(_FRAIL)
@@ -74,12 +87,16 @@ def frail_backend(frail_names: Iterator[str]) -> str:
 
 
 @pytest.fixture(scope="session")
-def the_real_tiers(the_fault_server: FaultServer, model_path: Path) -> Iterator[Stack]:
+def real_mid(model_path: Path) -> Iterator[str]:
+    """The address of a second real engine."""
+    with second_engine(model_path) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def the_real_tiers(the_fault_server: FaultServer, real_mid: str, model_path: Path) -> Iterator[Stack]:
     """A gateway over two real engines and the fault server."""
-    with (
-        second_engine(model_path) as url,
-        running(real_tiers(url, the_fault_server), model=model_path) as stack,
-    ):
+    with running(real_tiers(real_mid, the_fault_server), model=model_path) as stack:
         yield stack.ready("light", "mid", "premium")
 
 

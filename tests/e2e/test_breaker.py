@@ -50,7 +50,7 @@ def test_it_recovers_with_one_probe_at_a_time(faults: FaultServer) -> None:
         eventually(lambda: stack.readiness()["tiers"]["mid"]["state"] == "ready", "the pause of 15 s is over", 25)
         with ThreadPoolExecutor(8) as pool:
             asked = [pool.submit(stack.chat, headers=TO_MID) for _ in range(8)]
-            faults.wait("ended", least=7, model="premium")
+            faults.wait("ended", least=5 + 7, model="premium")
             assert faults.wait("held", least=1, model="mid") == 1
             faults.release("probe")
             backends = sorted(answer.result().headers["x-forebay-backend"] for answer in asked)
