@@ -1,17 +1,19 @@
 """One candidate: check the constraints once more, pass the breaker and the gate, call, and settle what it cost."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from gateway.backends.breaker import Breaker
 from gateway.errors import BackendError, Reason, Refused, Rejected
 from gateway.gate import Gate
 from gateway.gate.permits import Permit
-from gateway.messages import Completion, Delta, Usage, UsageQuality
+from gateway.messages import Choice, Completion, Delta, Usage, UsageQuality
 from gateway.outcome import AttemptStatus
 from gateway.ports import AnswerStream, Backend, Call
 from gateway.prices import usage_cost
 from gateway.run import Attempt, Run
+from gateway.tokens import estimate
 from gateway.transcript import Transcript
 from gateway.types import BackendSpec, Candidate, Capability, Tier
 
@@ -43,14 +45,22 @@ class Attempts:
                 try:
                     completion = await backend.complete(_call(run, candidate, backend.spec))
                 except BackendError as error:
-                    settled.failed(error, pieces=0)
+                    settled.failed(error, partial(_expected, run))
                     if not await self._may_retry(run, error, alone=alone):
                         raise
-                except asyncio.CancelledError:
-                    settled.cancelled(pieces=run.decided.classification.expected_output)
+                except Rejected:
+                    settled.never_began()
+                    raise
+                except BaseException:
+                    settled.cancelled(partial(_expected, run))
                     raise
                 else:
-                    settled.answered(completion.model, completion.usage, completion.choices[0].finish_reason)
+                    settled.answered(
+                        completion.model,
+                        completion.usage,
+                        completion.choices[0].finish_reason,
+                        partial(_written, completion),
+                    )
                     return attempt, completion
         finally:
             permit.release()
@@ -66,11 +76,14 @@ class Attempts:
                 try:
                     stream = await backend.stream(_call(run, candidate, backend.spec))
                 except BackendError as error:
-                    settled.failed(error, pieces=0)
+                    settled.failed(error, _nothing)
                     if not await self._may_retry(run, error, alone=alone):
                         raise
-                except asyncio.CancelledError:
-                    settled.cancelled(pieces=0)
+                except Rejected:
+                    settled.never_began()
+                    raise
+                except BaseException:
+                    settled.cancelled(_nothing)
                     raise
                 else:
                     return OpenAnswer(attempt, stream, permit, settled)
@@ -116,24 +129,28 @@ class Attempts:
 
 
 class _Settlement:
-    """What a call cost and what it says of its backend, written down exactly once."""
+    """What a call cost and what it says of its backend, written down exactly once.
+
+    `written` tells how many tokens of an answer had come, or were to be expected; it is asked where the backend has
+    not said.
+    """
 
     def __init__(self, attempt: Attempt, breaker: Breaker, spec: BackendSpec, run: Run) -> None:
         self._attempt = attempt
         self._breaker = breaker
         self._spec = spec
-        self._prompt = run.decided.classification.prompt.tokens
+        self._run = run
 
-    def answered(self, model: str, usage: Usage, finish_reason: str) -> None:
+    def answered(self, model: str, usage: Usage, finish_reason: str, written: Callable[[], int]) -> None:
         """A complete answer."""
         self._breaker.succeeded()
         self._attempt.model = model or self._spec.model
         self._attempt.finish_reason = finish_reason
-        self._charge(usage, pieces=0)
+        self._charge(usage, written)
         self._attempt.ended()
 
-    def failed(self, error: BackendError, pieces: int) -> None:
-        """No answer, or half of one, `pieces` tokens long."""
+    def failed(self, error: BackendError, written: Callable[[], int]) -> None:
+        """No answer, or half of one."""
         now = asyncio.get_running_loop().time()
         if error.reason is Reason.RATE_LIMIT:
             self._breaker.told_to_wait(now, _UNTOLD_WAIT_S if error.retry_after is None else error.retry_after)
@@ -141,26 +158,32 @@ class _Settlement:
             self._breaker.gave_no_evidence()
         else:
             self._breaker.failed(now)
-        self._charge(Usage() if error.billed else Usage(quality=UsageQuality.EXACT), pieces)
+        self._charge(Usage() if error.billed else Usage(quality=UsageQuality.EXACT), written)
         self._attempt.ended(AttemptStatus.FAILED, error)
 
-    def cancelled(self, pieces: int) -> None:
-        """Nobody waits for it any more; `pieces` tokens had come, or were to be expected."""
+    def never_began(self) -> None:
+        """The backend found that it could not even be called: there was no attempt."""
         self._breaker.gave_no_evidence()
-        self._charge(Usage(), pieces)
+        self._run.attempts.remove(self._attempt)
+
+    def cancelled(self, written: Callable[[], int]) -> None:
+        """Nobody waits for it any more."""
+        self._breaker.gave_no_evidence()
+        self._charge(Usage(), written)
         self._attempt.ended(AttemptStatus.CANCELLED)
 
-    def cut(self, model: str, usage: Usage, pieces: int) -> None:
+    def cut(self, model: str, usage: Usage, written: Callable[[], int]) -> None:
         """A good answer that was not needed to its end."""
         self._breaker.succeeded()
         self._attempt.model = model or self._spec.model
-        self._charge(usage, pieces)
+        self._charge(usage, written)
         self._attempt.ended(AttemptStatus.SUPERSEDED)
 
-    def _charge(self, usage: Usage, pieces: int) -> None:
-        """Unknown usage is charged as if the whole prompt and every piece had been billed: never below the invoice."""
+    def _charge(self, usage: Usage, written: Callable[[], int]) -> None:
+        """Unknown usage is charged as the prompt at its largest and all that was written: not below the invoice."""
         if usage.quality is UsageQuality.UNKNOWN:
-            usage = Usage(prompt=self._prompt, completion=pieces, quality=UsageQuality.ESTIMATED)
+            prompt = self._run.decided.classification.prompt
+            usage = Usage(prompt=prompt.tokens + prompt.error, completion=written(), quality=UsageQuality.ESTIMATED)
         self._attempt.usage = usage
         self._attempt.cost_nano = usage_cost(self._spec.price, usage)
 
@@ -186,14 +209,14 @@ class OpenAnswer:
         try:
             deltas = await self._stream.batch()
         except BackendError as error:
-            self._settlement.failed(error, self.transcript.tokens)
+            self._settlement.failed(error, self._written)
             self._release()
             raise
         if not deltas:
             finish = next(
                 (delta.finish_reason for delta in reversed(self.transcript.deltas) if delta.finish_reason), ""
             )
-            self._settlement.answered(self._stream.model, self._stream.usage, finish)
+            self._settlement.answered(self._stream.model, self._stream.usage, finish, self._written)
             self._release()
             return deltas
         if self.attempt.ttft_s is None and any(delta.says_something for delta in deltas):
@@ -208,19 +231,44 @@ class OpenAnswer:
     def discard(self) -> None:
         """Another answer goes out instead."""
         if not self.ended:
-            self._settlement.cut(self._stream.model, self._stream.usage, self.transcript.tokens)
+            self._settlement.cut(self._stream.model, self._stream.usage, self._written)
             self._release()
 
     def cancel(self) -> None:
         """The caller hung up."""
         if not self.ended:
-            self._settlement.cancelled(self.transcript.tokens)
+            self._settlement.cancelled(self._written)
             self._release()
+
+    def _written(self) -> int:
+        """Tokens that have come: each piece is one at least."""
+        return max(self.transcript.tokens, _written(self.completion()))
 
     def _release(self) -> None:
         self.ended = True
         self._stream.close()
         self._permit.release()
+
+
+def _expected(run: Run) -> int:
+    """Tokens of an answer that nobody has seen."""
+    sampling, expected = run.request.sampling, run.decided.classification.expected_output
+    return sampling.n * min(expected, sampling.max_tokens or expected)
+
+
+def _nothing() -> int:
+    """No answer had begun."""
+    return 0
+
+
+def _written(completion: Completion) -> int:
+    """Tokens of an answer: counted where logprobs came, else estimated from its text."""
+    return sum(len(choice.logprobs) if choice.logprobs else _estimated(choice) for choice in completion.choices)
+
+
+def _estimated(choice: Choice) -> int:
+    calls = [part for call in choice.tool_calls for part in (call.function.name, call.function.arguments)]
+    return estimate("".join([choice.reasoning or "", choice.text or "", choice.refusal or "", *calls])).tokens
 
 
 def _call(run: Run, candidate: Candidate, spec: BackendSpec) -> Call:

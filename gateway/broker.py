@@ -125,6 +125,9 @@ class Broker:
         except AnswerError as error:
             self._record(refused(arrival, error))
             raise
+        except Exception:
+            self._record(refused(arrival, AnswerError("", code=Code.INTERNAL_ERROR, status=500)))
+            raise
 
     async def _walk_on_record(self, run: Run, ask: Callable[[Run, Step], Awaitable[H]]) -> H:
         """Walk; should that fail, the record says how."""
@@ -181,12 +184,12 @@ class Broker:
                 run.request, step.candidate.tier, self._settings.window, may_escalate=self._may_escalate(run, step)
             )
             await hold(answer, window)
-        except asyncio.CancelledError:
+            answer.attempt.score = self._stages.confidence.judge(
+                run.request, answer.completion(), step.candidate.backend, partial=not answer.ended
+            )
+        except BaseException:
             answer.cancel()
             raise
-        answer.attempt.score = self._stages.confidence.judge(
-            run.request, answer.completion(), step.candidate.backend, partial=not answer.ended
-        )
         return answer
 
     def _after(self, run: Run, attempt: Attempt) -> Step | None:

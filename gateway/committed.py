@@ -41,7 +41,7 @@ class CommittedAnswer:
 
     async def batch(self) -> list[Delta]:
         """The next pieces; empty at the end, when `outcome` is there. Raises Unavailable if the answer breaks off."""
-        while True:
+        while self.outcome is None:
             deltas, self._waiting = self._waiting, []
             if not deltas:
                 if self._answer.ended:
@@ -51,6 +51,7 @@ class CommittedAnswer:
             pieces = [piece for delta in deltas if (piece := self._without_finish(delta)) is not None]
             if pieces:
                 return pieces
+        return []
 
     def close(self) -> None:
         """Nobody takes any more pieces."""

@@ -40,7 +40,7 @@ class AnswerStream(Protocol):
 
 
 class Backend(Protocol):
-    """Something that answers. Every failure is a BackendError."""
+    """Something that answers. Every failure is a BackendError, or Rejected where no call could be made at all."""
 
     @property
     def spec(self) -> BackendSpec:

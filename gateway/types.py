@@ -27,7 +27,7 @@ class Tier(StrEnum):
 
 
 TIERS = (Tier.LIGHT, Tier.MID, Tier.PREMIUM)
-_RANKS = MappingProxyType({tier: rank for rank, tier in enumerate(TIERS)})
+_RANKS = MappingProxyType({Tier.LIGHT: 0, Tier.MID: 1, Tier.PREMIUM: 2})
 
 
 class Complexity(StrEnum):

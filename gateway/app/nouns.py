@@ -4,6 +4,7 @@ import hashlib
 from types import MappingProxyType
 
 import msgspec
+from pydantic import SecretStr
 
 from gateway.backends.chat import Deadlines
 from gateway.backends.profile import Profile
@@ -158,9 +159,18 @@ def policy_hash(config: Config) -> str:
 
     Addresses and logs are left out, because they decide nothing about a request.
     """
-    rules = config.model_dump(mode="json", exclude={"server": True, "log": True})
-    canonical = msgspec.json.encode(rules | {"region": config.server.region}, order="sorted")
+    # Kept as Python values: as JSON, sets would be lists in an order that differs from process to process.
+    rules = config.model_dump(mode="python", exclude={"server": True, "log": True})
+    encoder = msgspec.json.Encoder(order="sorted", enc_hook=_left_out)
+    canonical = encoder.encode(rules | {"region": config.server.region})
     return hashlib.sha256(canonical).hexdigest()[:12]
+
+
+def _left_out(value: object) -> str:
+    """Secrets are no rules. Nothing else in a configuration is unknown to JSON."""
+    if isinstance(value, SecretStr):
+        return ""
+    raise TypeError(f"a configuration holds a {type(value).__name__}")
 
 
 def _price(backend: Backend) -> Price:

@@ -8,6 +8,7 @@ import typer
 from msgspec import Struct
 from rich.table import Table
 
+from gateway.cli.columns import columns
 from gateway.cli.console import Terminal, terminal_of
 from gateway.cli.summary import BackendLine, EngineLine, Summary, TenantLine, dollars, summarised
 from gateway.config.errors import ConfigError, Problem
@@ -60,7 +61,7 @@ def _print(terminal: Terminal, report: Report) -> None:
 
 
 def _engines(lines: tuple[EngineLine, ...]) -> Table:
-    table = _table("Engine", "Kind", "Model", "Where", ">Slots", ">Context")
+    table = columns("Engine", "Kind", "Model", "Where", ">Slots", ">Context")
     for line in lines:
         where = _where(line.region, on_box=line.on_box)
         table.add_row(line.name, line.kind, line.model or "as served", where, f"{line.slots}", f"{line.context}")
@@ -68,7 +69,7 @@ def _engines(lines: tuple[EngineLine, ...]) -> Table:
 
 
 def _backends(lines: tuple[BackendLine, ...]) -> Table:
-    table = _table("Tier", "Backend", "Model", "Via", "Where", ">$/M in", ">cached", ">out")
+    table = columns("Tier", "Backend", "Model", "Via", "Where", ">$/M in", ">cached", ">out")
     ranked = sorted(lines, key=lambda line: 9 if line.tier is None else line.tier.rank)
     for line in ranked:
         prices = (_price(line.input), _price(line.cached), _price(line.output))
@@ -78,21 +79,11 @@ def _backends(lines: tuple[BackendLine, ...]) -> Table:
 
 
 def _tenants(lines: tuple[TenantLine, ...]) -> Table:
-    table = _table("Tenant", "Class", "Data may go to", ">Keys", "Backends")
+    table = columns("Tenant", "Class", "Data may go to", ">Keys", "Backends")
     for line in lines:
         where = "anywhere" if line.regions is None else ", ".join(line.regions)
         allowed = "this box only" if line.local_only else where
         table.add_row(line.name, line.sla_class or "default", allowed, f"{line.keys}", ", ".join(line.backends))
-    return table
-
-
-def _table(*headings: str) -> Table:
-    """A table without frame; a heading that begins with > is of numbers."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for heading in headings:
-        table.add_column(
-            heading.removeprefix(">"), justify="right" if heading.startswith(">") else "left", overflow="fold"
-        )
     return table
 
 

@@ -11,6 +11,7 @@ from typer.main import get_command
 
 from gateway.cli.check import check
 from gateway.cli.console import Terminal
+from gateway.cli.explain import explain
 from gateway.cli.schema import schema
 from gateway.cli.serve import serve
 from gateway.config.environment import process_environment
@@ -57,7 +58,7 @@ def application() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_options)
-    for command in (serve, check, schema):
+    for command in (serve, check, explain, schema):
         app.command()(command)
     return app
 

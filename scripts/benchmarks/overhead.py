@@ -28,7 +28,6 @@ import httpx
 HERE = pathlib.Path(__file__).parent
 CONNECTIONS = 16
 STREAM_TOKENS = 100
-TICK = os.sysconf("SC_CLK_TCK")
 KEY = "bench-key"
 _TRIES, _PAUSE_S = 300, 0.1
 Row = dict[str, Any]
@@ -37,11 +36,11 @@ CONFIG = """
 schema_version: 1
 server: {{listen: "127.0.0.1:{api}", admin_listen: "127.0.0.1:{admin}"}}
 engines:
-  bench: {{kind: attached, urls: ["http://127.0.0.1:{upstream}"], model: bench, parallel: 64, context: 32768}}
+  bench: {{kind: attached, urls: ["{url}"], model: bench, parallel: 64, context: 32768}}
 backends:
   local: {{engine: bench}}
-  mini: {{provider: openai, base_url: "http://127.0.0.1:{upstream}/v1", model: bench, price: {{input: 0.25, output: 2}}}}
-  big: {{provider: openai, base_url: "http://127.0.0.1:{upstream}/v1", model: bench, price: {{input: 3, output: 15}}}}
+  mini: {{provider: openai, base_url: "{url}/v1", model: bench, price: {{input: 0.25, output: 2}}}}
+  big: {{provider: openai, base_url: "{url}/v1", model: bench, price: {{input: 3, output: 15}}}}
 tiers: {{light: [local], mid: [mini], premium: [big]}}
 policy: {{default_regions: any, default_class: pro}}
 classes:
@@ -52,7 +51,6 @@ tenants:
   bench: {{class: pro, keys: [{{name: bench, hash: "sha256:{hash}"}}]}}
 log: {{requests: stdout}}
 """
-FLOORS = {"low": -2.0, "usual": -0.5}
 
 
 def main() -> None:
@@ -131,11 +129,11 @@ def _load(port: int, body: bytes, seconds: float) -> dict[str, Any]:
 
 def _write_home(home: pathlib.Path, *, api: int, admin: int, upstream: int) -> None:
     digest = hashlib.sha256(KEY.encode()).hexdigest()
-    text = CONFIG.format(api=api, admin=admin, upstream=upstream, hash=digest)
+    text = CONFIG.format(api=api, admin=admin, url=f"http://127.0.0.1:{upstream}", hash=digest)
     (home / "forebay.yaml").write_text(text, encoding="utf-8")
     calibration = home / "calibration"
     calibration.mkdir()
-    floors = dict.fromkeys(("cold", "warm", "hot"), FLOORS)
+    floors = {band: {"low": -2.0, "usual": -0.5} for band in ("cold", "warm", "hot")}
     measured = {"model": "bench", "measured_at": 0.0, "answers": 0, "floors": floors}
     (calibration / "local.json").write_text(json.dumps(measured), encoding="utf-8")
 
@@ -143,7 +141,7 @@ def _write_home(home: pathlib.Path, *, api: int, admin: int, upstream: int) -> N
 @contextlib.contextmanager
 def _gateway(home: pathlib.Path, api: int) -> Iterator[int]:
     command = ["-m", "gateway.cli.main", "serve", "--config", str(home / "forebay.yaml")]
-    with open(home / "requests.log", "wb") as log, _process("gateway", api, command, home=home, out=log) as pid:
+    with (home / "requests.log").open("wb") as log, _process("gateway", api, command, home=home, out=log) as pid:
         _wait(f"http://127.0.0.1:{api}/ready")
         yield pid
 
@@ -184,7 +182,7 @@ def _free_port() -> int:
 def _cpu_seconds(pid: int) -> float:
     """User and system time of all threads of a process."""
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _memory_mb(pid: int) -> float:

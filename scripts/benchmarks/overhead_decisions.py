@@ -16,10 +16,9 @@ from gateway.types import BackendSpec, Capability, Identity, SlaClass, Tier
 
 ROUNDS = 400
 LENGTHS = (50, 500, 2000, 8000)
-_WORDS = (
-    "please compare the quarterly revenue of both regions and explain why margin fell in 2023 if the contract clause "
-    "12.4 applies, then list each invoice over 4,500 EUR; def main(): return x == 3 and not y # prove it"
-).split()
+_TEXT = """\
+please compare the quarterly revenue of both regions and explain why margin fell in 2023 if the contract clause 12.4
+applies, then list each invoice over 4,500 EUR; def main(): return x == 3 and not y # prove it"""
 
 
 def main() -> None:
@@ -51,7 +50,8 @@ def main() -> None:
 
 def _request(tokens: int, seed: int) -> ChatRequest:
     draw = random.Random(seed)
-    words = [draw.choice(_WORDS) for _ in range(int(tokens * 0.75))]
+    known = _TEXT.split()
+    words = [draw.choice(known) for _ in range(int(tokens * 0.75))]
     text = "".join(word + ("\n\n" if draw.random() < 0.02 else " ") for word in words)
     return ChatRequest(id="x", created=0, requested_model="auto", messages=(Message("user", text),))
 

@@ -33,9 +33,6 @@ STRENGTH = 3.0
 FEWEST_PROMPTS = 3
 
 
-LEXICON = Lexicon(DIFFICULTY | TASKS)
-
-
 class Row(msgspec.Struct):
     """A labelled prompt."""
 
@@ -55,6 +52,12 @@ def load() -> list[Row]:
             row.author = path.stem
             rows.append(row)
     return rows
+
+
+def read(rows: list[Row]) -> list[Reading]:
+    """The rows as the gateway reads them."""
+    words = Lexicon(DIFFICULTY | TASKS)
+    return [Reading(row.messages, words) for row in rows]
 
 
 class Features:
@@ -111,7 +114,7 @@ def fit(matrix: Vector, hard: NDArray[np.bool_]) -> Vector:
 
 def train(rows: list[Row]) -> Difficulty:
     """The model that these rows teach."""
-    readings = [Reading(row.messages, LEXICON) for row in rows]
+    readings = read(rows)
     features = Features(readings)
     hard = np.array([row.difficulty == "hard" for row in rows])
     return Difficulty(features.weights(fit(features.matrix(readings), hard)))
@@ -120,8 +123,8 @@ def train(rows: list[Row]) -> Difficulty:
 def shares(model: Difficulty, rows: list[Row], threshold: float = 0.0) -> dict[str, float]:
     """Of the easy ones, how many are called easy; of the hard ones, how many hard."""
     called = {"easy": [0, 0], "hard": [0, 0]}
-    for row in rows:
-        log_odds, _ = model.judge(Reading(row.messages, LEXICON))
+    for row, reading in zip(rows, read(rows), strict=True):
+        log_odds, _ = model.judge(reading)
         called[row.difficulty][0] += (log_odds > threshold) == (row.difficulty == "hard")
         called[row.difficulty][1] += 1
     return {name: right / max(1, total) for name, (right, total) in called.items()}

@@ -149,7 +149,7 @@ def test_a_real_engine_stops_too(real: Stack, real_mid: str, *, stream: bool) ->
         eventually(lambda: at_work() > 0, "it works")
         wire.hang_up()
         eventually(lambda: at_work() == 0, "it has stopped", WITHIN_S)
-    eventually(lambda: real.gate("small")["in_use"] == 0, "the light engine is as free as before")
+    assert real.gate("small")["in_use"] == 0, "the light engine is as free as before"
 
 
 def test_many_hang_ups_leave_nothing_behind(tiers: Stack, faults: FaultServer) -> None:

@@ -28,6 +28,11 @@ class _Selector(selectors.DefaultSelector):
         return []
 
 
+async def pass_time(seconds: float) -> None:
+    """Let time pass on the virtual clock, for everybody."""
+    await asyncio.sleep(seconds)
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
     """Time passes only when everybody waits for it."""
 

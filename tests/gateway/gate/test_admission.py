@@ -10,6 +10,7 @@ from gateway.gate import Gate, GateSettings
 from gateway.gate.permits import Permit
 from gateway.types import EngineView, GateState, Priority, SlaClass
 from tests.gateway.nouns import SLA, change
+from tests.gateway.virtual_time import pass_time
 
 SETTINGS = GateSettings(max_wait_s=2.0, max_wait_alone_s=20.0, max_waiting=3)
 UP = EngineView(name="small", ready=True, given_up=False, url="http://e", detail="up", served_by="small")
@@ -186,7 +187,7 @@ async def test_when_to_come_back_is_learnt_from_how_long_permits_are_held() -> N
     for held_s in (0.0, *[0.0] * 30, *[30.0] * 30, *[600.0] * 30):
         permit = await enter(subject)
         guesses.append(await told_to_wait(subject))
-        await asyncio.sleep(held_s)
+        await pass_time(held_s)
         permit.release()
     assert guesses[0] == 2.0
     assert guesses[31] == 1.0
