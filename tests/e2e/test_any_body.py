@@ -86,7 +86,7 @@ NEARLY = st.recursive(
 LIMITS = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
-def assert_answered(stack: Stack, body: bytes, headers: Mapping[str, str]) -> None:
+def assert_answered(stack: Stack, body: bytes, headers: Mapping[bytes, bytes]) -> None:
     """Send it; the answer is one, or a fault of the caller's in OpenAI's shape."""
     answer = stack.http.post(f"{stack.base_url}/chat/completions", content=body, headers=dict(headers))
     assert answer.status_code < 500, (body, answer.text)
@@ -123,6 +123,5 @@ def test_any_bytes_are_answered_or_refused(tiers: Stack, body: bytes) -> None:
 )
 def test_any_hint_is_answered_or_refused(tiers: Stack, name: str, value: str) -> None:
     """Hints of any text a header can hold."""
-    assert_answered(
-        tiers, json.dumps(asked()).encode(), {f"x-forebay-{name}": value.strip().encode("latin-1").decode("latin-1")}
-    )
+    headers = {f"x-forebay-{name}".encode(): value.strip().encode("latin-1")}
+    assert_answered(tiers, json.dumps(asked()).encode(), headers)
