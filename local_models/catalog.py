@@ -6,7 +6,7 @@
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
@@ -154,12 +154,23 @@ def _plain_file(path: Path) -> Path:
 
 
 def installed(home: Path) -> tuple[InstalledModel, ...]:
-    """Every model that is on this box, by name."""
+    """Every model that is on this box, by name. Raises ModelError where the folder cannot be read."""
+    return tuple(found for name in _folders(home) if (found := find_installed(name, home)))
+
+
+def damaged(home: Path) -> tuple[str, ...]:
+    """Names of models that are there in part only: a pull mends them, `remove` deletes them."""
+    return tuple(name for name in _folders(home) if find_installed(name, home) is None)
+
+
+def _folders(home: Path) -> list[str]:
+    models = models_folder(home)
     try:
-        names = sorted(entry.name for entry in models_folder(home).iterdir() if entry.is_dir())
+        return sorted(entry.name for entry in models.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     except FileNotFoundError:
-        return ()
-    return tuple(found for name in names if (found := find_installed(name, home)))
+        return []
+    except OSError as error:
+        raise ModelError(f"cannot read {models} ({error.strerror}): set FOREBAY_HOME to a folder of yours") from error
 
 
 def find_installed(name: str, home: Path) -> InstalledModel | None:
@@ -180,30 +191,48 @@ def find_installed(name: str, home: Path) -> InstalledModel | None:
     return InstalledModel(name=name, path=(folder / manifest.files[0].name).absolute(), manifest=manifest)
 
 
-def remove(name: str, home: Path) -> None:
-    """Delete an installed model. Engines that have it open keep it until they stop.
+def remove(name: str, home: Path, waiting: Callable[[], None] = lambda: None) -> int:
+    """Delete an installed model, or what is there of one, and what a killed pull of it left; the bytes that this
+    freed. Engines that have it open keep it, and its room on the disk, until they stop.
 
-    Raises ModelNotPresent when there is none of that name, ModelError when it cannot be deleted.
+    Waits while it is being pulled, and calls `waiting` meanwhile. Raises ModelNotPresent when there is nothing of
+    that name, ModelError when it cannot be deleted.
     """
     _require(name, home)
     models = models_folder(home)
     try:
-        with locked(models / ".locks" / name):
+        with locked(models / ".locks" / name, waiting):
             _require(name, home)
+            freed = sum(_size(folder) for folder in _remains(name, home))
             # Out of sight in one step, so that nobody finds half a model while the files go.
             doomed = models / ".pulling" / name / "removed"
             shutil.rmtree(doomed.parent, ignore_errors=True)
-            doomed.parent.mkdir(parents=True)
-            (models / name).rename(doomed)
-            shutil.rmtree(doomed.parent)
+            if (models / name).is_dir():
+                doomed.parent.mkdir(parents=True)
+                (models / name).rename(doomed)
+                shutil.rmtree(doomed.parent)
+            return freed
     except OSError as error:
         raise ModelError(f"cannot delete model {name} under {models}: {error.strerror}") from error
 
 
 def _require(name: str, home: Path) -> None:
-    if find_installed(name, home) is None:
+    if not _remains(name, home):
         have = ", ".join(model.name for model in installed(home)) or "none"
         raise ModelNotPresent(f"model {name} is not installed; installed: {have}")
+
+
+def _remains(name: str, home: Path) -> tuple[Path, ...]:
+    """Folders with anything of this model in them."""
+    if is_path(name) or name.startswith("."):
+        return ()
+    models = models_folder(home)
+    return tuple(folder for folder in (models / name, models / ".pulling" / name) if folder.is_dir())
+
+
+def _size(folder: Path) -> int:
+    # Of a link the link itself: what it leads to stays.
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_symlink() or path.is_file())
 
 
 def models_folder(home: Path) -> Path:

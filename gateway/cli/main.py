@@ -12,6 +12,7 @@ from typer.main import get_command
 from gateway.cli.check import check
 from gateway.cli.console import Terminal
 from gateway.cli.explain import explain
+from gateway.cli.models import models
 from gateway.cli.schema import schema
 from gateway.cli.serve import serve
 from gateway.config.environment import process_environment
@@ -60,6 +61,7 @@ def application() -> typer.Typer:
     app.callback()(_options)
     for command in (serve, check, explain, schema):
         app.command()(command)
+    app.add_typer(models(), name="models")
     return app
 
 

