@@ -17,6 +17,11 @@ from scripts.tooling.stamp import fingerprint
 CMAKE_ARGS = "-DLLAVA_BUILD=OFF"
 """The multimodal part doubles the time to compile (8.6 minutes against 4.3 on two cores) and is not used."""
 
+CXXFLAGS = "-U__AMX_INT8__"
+"""No AMX kernels. GCC 12 throws away most of the tile configuration that llama.cpp loads (its `_tile_loadconfig` tells
+the compiler of 8 of the 64 bytes), so that on a processor with AMX every prompt ends in a segmentation fault; and with
+one kernel for single tokens and another for batches, what a sequence says would depend on who else is being served."""
+
 SHAPING = ("CMAKE_ARGS", "CC", "CXX", "CFLAGS", "CXXFLAGS")
 """What a person may set that changes the machine code."""
 
@@ -24,19 +29,20 @@ BUILDING = ".building-"
 
 
 def build_environment(env: Mapping[str, str], scratch: Path) -> dict[str, str]:
-    """The environment to compile in: the person's own CMAKE_ARGS come last and win.
+    """The environment to compile in: the person's own CMAKE_ARGS and CXXFLAGS come last and win.
 
     TMPDIR lies in `scratch`, so that a killed build leaves its gigabyte where the next one sweeps.
     """
-    cmake_args = " ".join(filter(None, [CMAKE_ARGS, env.get("CMAKE_ARGS", "")]))
-    return {**env, "CMAKE_ARGS": cmake_args, "TMPDIR": str(scratch)}
+    ours = {"CMAKE_ARGS": CMAKE_ARGS, "CXXFLAGS": CXXFLAGS}
+    joined = {name: " ".join(filter(None, [flags, env.get(name, "")])) for name, flags in ours.items()}
+    return {**env, **joined, "TMPDIR": str(scratch)}
 
 
 def wheel_key(requirement: str, env: Mapping[str, str], processor: str) -> str:
     """The folder name of a wheel: the pinned source, what shapes the build, the Python, the platform."""
     shaping = [f"{name}={env.get(name, '')}" for name in SHAPING]
     python = sysconfig.get_config_var("SOABI") or ""
-    return fingerprint(requirement, CMAKE_ARGS, *shaping, python, sysconfig.get_platform(), processor)
+    return fingerprint(requirement, CMAKE_ARGS, CXXFLAGS, *shaping, python, sysconfig.get_platform(), processor)
 
 
 class WheelCache:

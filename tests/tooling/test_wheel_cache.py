@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.tooling.wheel import CMAKE_ARGS, WheelCache, build_environment, wheel_key
+from scripts.tooling.wheel import CMAKE_ARGS, CXXFLAGS, WheelCache, build_environment, wheel_key
 from tests.architecture.source import ROOT
 
 WAIT_S = 30
@@ -107,7 +107,7 @@ def test_an_unfit_wheel_is_forgotten(tmp_path: Path) -> None:
     assert cache.make("k", leave_wheel, never).exists()
 
 
-@pytest.mark.parametrize("name", ["CMAKE_ARGS", "CXX", "CFLAGS"])
+@pytest.mark.parametrize("name", ["CMAKE_ARGS", "CXX", "CFLAGS", "CXXFLAGS"])
 def test_the_key_knows_what_shapes_the_code(name: str) -> None:
     """Another version, processor or compiler setting is another wheel; anything else is the same one."""
     key = wheel_key("engine==1", {}, "x86_64 avx2")
@@ -121,7 +121,18 @@ def test_the_key_knows_what_shapes_the_code(name: str) -> None:
 
 
 def test_a_persons_own_build_settings_win(tmp_path: Path) -> None:
-    """Their CMAKE_ARGS follow ours, and everything temporary lies where the next build sweeps."""
-    env = build_environment({"CMAKE_ARGS": "-DLLAVA_BUILD=ON"}, tmp_path)
+    """Their settings follow ours, and everything temporary lies where the next build sweeps."""
+    env = build_environment({"CMAKE_ARGS": "-DLLAVA_BUILD=ON", "CXXFLAGS": "-O2"}, tmp_path)
     assert env["CMAKE_ARGS"] == f"{CMAKE_ARGS} -DLLAVA_BUILD=ON"
+    assert env["CXXFLAGS"] == f"{CXXFLAGS} -O2"
     assert env["TMPDIR"] == str(tmp_path)
+
+
+def test_the_kernels_that_crash_are_left_out(tmp_path: Path) -> None:
+    """Compiled as the engine is, no code takes itself to be for AMX, also where the processor has it."""
+    asked = "#ifdef __AMX_INT8__\n#error the AMX kernels would be compiled\n#endif\n"
+    flags = build_environment({}, tmp_path)["CXXFLAGS"].split()
+    command = ["c++", *flags, "-march=sapphirerapids", "-fsyntax-only", "-x", "c++", "-"]
+    done = subprocess.run(command, input=asked, text=True, capture_output=True, check=False)
+    assert "AMX" not in done.stderr
+    assert done.returncode == 0 or "sapphirerapids" in done.stderr, done.stderr
