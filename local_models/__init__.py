@@ -12,7 +12,8 @@
     llama/                               our llama.cpp server, one process per engine
 
     catalog.py, pull.py, sources/        what can be run, and where its files come from
+    modelfile.py                         whether a file can be run at all
     hardware.py                          GPUs, memory, CPUs
 
-Import `local_models.client`, `.catalog`, `.pull`, `.hardware` and `.types`; the rest is internal.
+Import `local_models.client`, `.catalog`, `.pull`, `.modelfile`, `.hardware` and `.types`; the rest is internal.
 """

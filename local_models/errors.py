@@ -4,6 +4,7 @@ LocalModelsError
 ├── ModelError
 │   ├── UnknownModel         neither in the catalog, nor installed, nor a path
 │   ├── ModelNotPresent      known, but its file is not on this box
+│   ├── BadModelFile         the file is there, and no model or not all of one
 │   └── PullFailed           the files could not be fetched or installed
 │       ├── SourceFailed     the source did not hand them out
 │       └── ChecksumMismatch what came is not what the catalog promises
@@ -27,6 +28,10 @@ class UnknownModel(ModelError):
 
 class ModelNotPresent(ModelError):
     """The model is known but its file is not here; the message says how to get it."""
+
+
+class BadModelFile(ModelError):
+    """The file is there, but it is no model, or not all of one."""
 
 
 class PullFailed(ModelError):

@@ -11,6 +11,7 @@ from gateway.types import EngineView
 from local_models.catalog import resolve
 from local_models.client import EngineHost, EngineSnapshot, EngineSpec, EngineState
 from local_models.errors import LocalModelsError
+from local_models.modelfile import check_file
 
 
 class EngineFailure(ForebayError):
@@ -18,7 +19,7 @@ class EngineFailure(ForebayError):
 
 
 def engine_specs(config: Config, home: Path) -> list[EngineSpec]:
-    """What the engine host is to run. Raises EngineFailure when a model is not on this box."""
+    """What the engine host is to run. Raises EngineFailure when a model is not on this box, or not a whole one."""
     try:
         return [_spec(name, engine, home) for name, engine in config.engines.items()]
     except LocalModelsError as error:
@@ -87,11 +88,13 @@ def _spec(name: str, engine: Engine, home: Path) -> EngineSpec:
         return EngineSpec(
             name=name, kind="attached", model=model, urls=engine.urls, parallel=engine.parallel, context=engine.context
         )
+    path = resolve(model, home)
+    check_file(path)
     return EngineSpec(
         name=name,
         kind="llama_cpp",
         model=model,
-        path=str(resolve(model, home)),
+        path=str(path),
         parallel=engine.parallel,
         context=engine.context,
         threads=engine.threads,
