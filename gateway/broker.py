@@ -17,7 +17,7 @@ from gateway.classify import Classifier
 from gateway.committed import CommittedAnswer
 from gateway.confidence import Confidence
 from gateway.decision import Decider
-from gateway.errors import AnswerError, AttemptError, Code, Reason
+from gateway.errors import AnswerError, AttemptError, Code, Reason, cut_short
 from gateway.escalation import Blocked, Escalate, GiveUp, Limits, Progress, decide
 from gateway.messages import ChatRequest, Completion
 from gateway.outcome import Outcome, OutcomeStatus
@@ -136,8 +136,12 @@ class Broker:
         except AnswerError as error:
             self._record(run.outcome(OutcomeStatus.REFUSED, None, code=error.code, http_status=error.status))
             raise
-        except asyncio.CancelledError:
-            self._record(run.outcome(OutcomeStatus.CANCELLED, None, http_status=_CLIENT_CLOSED_REQUEST))
+        except asyncio.CancelledError as cancelled:
+            told = cut_short(cancelled)
+            if told is None:
+                self._record(run.outcome(OutcomeStatus.CANCELLED, None, http_status=_CLIENT_CLOSED_REQUEST))
+            else:
+                self._record(run.outcome(OutcomeStatus.REFUSED, None, code=told.code, http_status=told.status))
             raise
         except Exception:
             self._record(run.outcome(OutcomeStatus.REFUSED, None, code=Code.INTERNAL_ERROR, http_status=500))

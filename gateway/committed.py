@@ -6,7 +6,7 @@ import msgspec
 
 from gateway.attempt import OpenAnswer
 from gateway.confidence import Confidence
-from gateway.errors import BackendError, Code, Unavailable
+from gateway.errors import AnswerError, BackendError, Code, Unavailable
 from gateway.messages import Delta, Usage
 from gateway.outcome import AttemptStatus, Outcome, OutcomeStatus
 from gateway.run import Run
@@ -53,11 +53,15 @@ class CommittedAnswer:
                 return pieces
         return []
 
-    def close(self) -> None:
-        """Nobody takes any more pieces."""
-        if self.outcome is None:
-            self._answer.cancel()
+    def close(self, told: AnswerError | None = None) -> None:
+        """Nobody takes any more pieces: the caller hung up, or is `told` this instead."""
+        if self.outcome is not None:
+            return
+        self._answer.cancel()
+        if told is None:
             self._settle(OutcomeStatus.CANCELLED)
+        else:
+            self._settle(OutcomeStatus.INTERRUPTED, told.code)
 
     async def _next(self) -> list[Delta]:
         try:

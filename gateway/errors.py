@@ -118,6 +118,14 @@ class Unavailable(AnswerError):
     """Nobody can answer at present. `retry_after` in seconds goes into the header of every 429 and 503."""
 
 
+def cut_short(cancelled: BaseException) -> AnswerError | None:
+    """What the caller of a cancelled request is told, None where it was the caller who hung up.
+
+    Whoever ends requests for a reason of our own gives the error as the message of the cancellation.
+    """
+    return next((each for each in cancelled.args if isinstance(each, AnswerError)), None)
+
+
 class ClientGone(ForebayError):
     """The caller closed the connection before the answer was complete."""
 

@@ -2,6 +2,6 @@
 
 from gateway.app.engines import EngineFailure
 from gateway.app.gateway import Gateway
-from gateway.app.serving import serve
+from gateway.app.serving import Addresses, Stop, bound, serve
 
-__all__ = ["EngineFailure", "Gateway", "serve"]
+__all__ = ["Addresses", "EngineFailure", "Gateway", "Stop", "bound", "serve"]

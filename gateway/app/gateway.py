@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Self, TextIO
+from typing import Self
 
 from prometheus_client import CollectorRegistry
 
@@ -22,6 +22,7 @@ from gateway.backends.openai import OpenAIBackend
 from gateway.broker import Broker, Stages
 from gateway.confidence import Confidence
 from gateway.config.schema import Backend, Config
+from gateway.errors import ForebayError
 from gateway.gate import Gate
 from gateway.ledger import SqliteLedger
 from gateway.policy import Identities
@@ -37,6 +38,10 @@ from gateway.server.readiness import ReadinessProbe
 from gateway.telemetry import Fanout, Metrics, RequestLog
 from gateway.telemetry.metrics import GateCollector
 from gateway.throttle import EscalationThrottle
+
+
+class HomeUnusable(ForebayError):
+    """The folder for models, ledger and logs cannot be had."""
 
 
 class Gateway:
@@ -70,6 +75,7 @@ class Gateway:
 
     async def _build(self, stack: AsyncExitStack) -> None:
         """Parts are closed in the reverse of this order: callers first, the ledger last."""
+        _prepare(self.home)
         specs = engine_specs(self.config, self.home)
         self.ledger = SqliteLedger(self.home / "ledger.sqlite")
         stack.callback(self.ledger.close)
@@ -121,9 +127,20 @@ class Gateway:
         return OpenAIBackend(spec, section.base_url or "", profile, client)
 
 
+def _prepare(home: Path) -> None:
+    """Have the folder, for this user only where it is a new one. Raises HomeUnusable."""
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise HomeUnusable(
+            f"cannot make the folder {home} ({error.strerror}): set FOREBAY_HOME to one that can be made"
+        ) from error
+
+
 def _authorization(section: Backend) -> Mapping[str, str]:
     return {} if section.api_key is None else {"authorization": f"Bearer {section.api_key.get_secret_value()}"}
 
 
-def _log_sink(config: Config) -> TextIO | None:
-    return {"stdout": sys.stdout, "stderr": sys.stderr, "off": None}[config.log.requests]
+def _log_sink(config: Config) -> int | None:
+    stream = {"stdout": sys.stdout, "stderr": sys.stderr, "off": None}[config.log.requests]
+    return None if stream is None else stream.fileno()

@@ -5,15 +5,19 @@ import contextlib
 import gc
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 
 import uvicorn
+from msgspec import Struct
 
 from gateway.app.gateway import Gateway
 from gateway.config.addresses import Address, listen_address
+from gateway.config.schema import Server
 from gateway.errors import ForebayError
+from gateway.server.drain import Drain
 from gateway.server.http import Asgi
 
+_BACKLOG = 2048
 _KEEP_ALIVE_S = 75
 _CUT_AFTER_S = 2
 _COLLECT_AFTER = (20_000, 20, 20)
@@ -23,42 +27,106 @@ class AddressInUse(ForebayError):
     """Something else listens there already."""
 
 
+class Addresses(Struct, frozen=True):
+    """The sockets of the API and of the admin pages, bound and not listening yet."""
+
+    api: socket.socket
+    admin: socket.socket
+
+
+class Stop:
+    """Set by SIGTERM and SIGINT, or by whoever finds that it is no use: `asked` is for an end in good order,
+    `hurry`, set by a second signal, for one at once.
+    """
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.hurry = asyncio.Event()
+
+    @contextlib.contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """While inside, signals are this. Their own way would lose what is not written yet."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signalled)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    def _signalled(self) -> None:
+        if self.asked.is_set():
+            self.hurry.set()
+        self.asked.set()
+
+
 class _Server(uvicorn.Server):
     """uvicorn without its signal handlers: two servers share this process, and it has one end."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leave signals to `serve`."""
+        """Leave signals to `Stop`."""
         yield
 
 
-async def serve(gateway: Gateway, started: Callable[[str, str], None], stop: asyncio.Event) -> None:
-    """Serve until SIGTERM, SIGINT or `stop`; `started` is told both addresses once they listen.
+@contextlib.contextmanager
+def bound(server: Server) -> Iterator[Addresses]:
+    """Both addresses, to be taken before anything else is done. Raises AddressInUse.
 
-    Raises AddressInUse.
+    A second `serve` by mistake ends here, before it has touched the engines of the first.
     """
-    server = gateway.config.server
-    loop = asyncio.get_running_loop()
     with _bound(listen_address(server.listen)) as api, _bound(listen_address(server.admin_listen)) as admin:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        servers = [_server(gateway.api), _server(gateway.admin)]
-        tasks = [
-            asyncio.create_task(each.serve(sockets=[listening]))
-            for each, listening in zip(servers, (api, admin), strict=True)
-        ]
-        _spare_the_collector()
-        started(_url(api), _url(admin))
-        await stop.wait()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
-        gateway.drain.begin()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(server.drain_s):
-                await gateway.drain.finished()
-        for each in servers:
-            each.should_exit = True
-        await asyncio.gather(*tasks)
+        yield Addresses(api, admin)
+
+
+async def serve(gateway: Gateway, addresses: Addresses, started: Callable[[str, str], None], stop: Stop) -> None:
+    """Serve until `stop`; `started` is told both addresses once they listen. Raises AddressInUse."""
+    if stop.asked.is_set():
+        return
+    sockets = (addresses.api, addresses.admin)
+    for free in sockets:
+        _listen(free)
+    servers = [_server(gateway.api), _server(gateway.admin)]
+    tasks = [
+        asyncio.create_task(server.serve(sockets=[listening]))
+        for server, listening in zip(servers, sockets, strict=True)
+    ]
+    _spare_the_collector()
+    started(_url(addresses.api), _url(addresses.admin))
+    await _first(stop.asked.wait(), *(_ended(task) for task in tasks))
+    gateway.drain.begin()
+    await _drained(gateway.drain, gateway.config.server.drain_s, stop)
+    for server in servers:
+        server.should_exit = True
+    await asyncio.gather(*tasks)
+
+
+async def _drained(drain: Drain, patience_s: float, stop: Stop) -> None:
+    """Let what runs finish. What takes longer than `patience_s`, or when there is no time, is cut off and told so."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(patience_s):
+            await _first(drain.finished(), stop.hurry.wait())
+    drain.cut()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_CUT_AFTER_S):
+            await drain.finished()
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Returns when `task` is done, however that came."""
+    await asyncio.wait((task,))
+
+
+async def _first(*waits: Coroutine[None, None, object]) -> None:
+    """Return when the first of them does; the others are cancelled."""
+    tasks = [asyncio.ensure_future(wait) for wait in waits]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 def _spare_the_collector() -> None:
@@ -84,26 +152,38 @@ def _server(app: Asgi) -> _Server:
             timeout_graceful_shutdown=_CUT_AFTER_S,
             http="httptools",
             ws="none",
+            backlog=_BACKLOG,
         )
     )
 
 
 @contextlib.contextmanager
 def _bound(address: Address) -> Iterator[socket.socket]:
-    """A listening socket. Raises AddressInUse with what to do."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    with socket.socket(family, socket.SOCK_STREAM) as free:
+        try:
+            free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            free.bind((address.host, address.port))
+        except OSError as error:
+            raise _taken(address.host, address.port, error) from error
+        yield free
+
+
+def _listen(free: socket.socket) -> None:
+    """Two that start at the same time may both have bound the address: only one can listen."""
     try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((address.host, address.port))
+        free.listen(_BACKLOG)
     except OSError as error:
-        listening.close()
-        raise AddressInUse(
-            f"cannot listen on {address.host}:{address.port}: {error.strerror}; stop what listens there, "
-            "or change server.listen or server.admin_listen"
-        ) from error
-    with listening:
-        yield listening
+        host, port = free.getsockname()[:2]
+        raise _taken(host, port, error) from error
+
+
+def _taken(host: str, port: int, error: OSError) -> AddressInUse:
+    place = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return AddressInUse(
+        f"cannot listen on {place}: {error.strerror}; stop what listens there, "
+        "or change server.listen or server.admin_listen"
+    )
 
 
 def _url(listening: socket.socket) -> str:

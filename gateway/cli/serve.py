@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 import uvloop
 
-from gateway.app import EngineFailure, Gateway
+from gateway.app import Addresses, EngineFailure, Gateway, Stop, bound
 from gateway.app import serve as serve_gateway
 from gateway.cli.console import Terminal, terminal_of
 from gateway.cli.source import configuration
@@ -34,20 +34,25 @@ def serve(
 
 
 async def _serve(config: Config, terminal: Terminal) -> None:
-    stop = asyncio.Event()
-    async with Gateway(config, home(terminal.environ)) as gateway:
-        news: list[asyncio.Task[None]] = []
+    stop = Stop()
+    with stop.on_signals(), bound(config.server) as addresses:
+        async with Gateway(config, home(terminal.environ)) as gateway:
+            await _run(gateway, addresses, terminal, stop)
 
-        def started(api: str, admin: str) -> None:
-            _greet(config, terminal, api, admin)
-            news.append(asyncio.create_task(_announce(gateway, terminal, api, stop)))
 
-        await serve_gateway(gateway, started, stop)
-        for task in news:
-            task.cancel()
-        for result in await asyncio.gather(*news, return_exceptions=True):
-            if isinstance(result, EngineFailure):
-                raise result
+async def _run(gateway: Gateway, addresses: Addresses, terminal: Terminal, stop: Stop) -> None:
+    news: list[asyncio.Task[None]] = []
+
+    def started(api: str, admin: str) -> None:
+        _greet(gateway.config, terminal, api, admin)
+        news.append(asyncio.create_task(_announce(gateway, terminal, api, stop)))
+
+    await serve_gateway(gateway, addresses, started, stop)
+    for task in news:
+        task.cancel()
+    for result in await asyncio.gather(*news, return_exceptions=True):
+        if isinstance(result, EngineFailure):
+            raise result
 
 
 def _greet(config: Config, terminal: Terminal, api: str, admin: str) -> None:
@@ -58,7 +63,7 @@ def _greet(config: Config, terminal: Terminal, api: str, admin: str) -> None:
             out.print(f"  {tier:<8} {', '.join(names)}", soft_wrap=True)
 
 
-async def _announce(gateway: Gateway, terminal: Terminal, api: str, stop: asyncio.Event) -> None:
+async def _announce(gateway: Gateway, terminal: Terminal, api: str, stop: Stop) -> None:
     """Say when each engine is up, and how to ask. An engine that cannot run at all, say because its file is no
     model, is a mistake in the configuration: then everything stops, with the reason.
     """
@@ -70,7 +75,7 @@ async def _announce(gateway: Gateway, terminal: Terminal, api: str, stop: asynci
         except EngineFailure as failure:
             view = engines.view(name)
             if view is not None and view.given_up:
-                stop.set()
+                stop.asked.set()
                 raise
             terminal.error(str(failure))
             continue

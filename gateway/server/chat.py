@@ -5,7 +5,7 @@ import logging
 
 from gateway.broker import Broker
 from gateway.committed import CommittedAnswer
-from gateway.errors import AnswerError, ClientGone, Code, RequestError, Unavailable
+from gateway.errors import AnswerError, ClientGone, Code, RequestError, cut_short
 from gateway.messages import ChatRequest, Delta
 from gateway.policy import Identities
 from gateway.server.disclosure import commit_headers, final_headers, forebay_object
@@ -72,6 +72,9 @@ class ChatEndpoint:
             committed = await self._broker.stream(request, identity)
             try:
                 await _stream(request, committed, response)
+            except asyncio.CancelledError as cancelled:
+                committed.close(cut_short(cancelled))
+                raise
             finally:
                 committed.close()
             return
@@ -111,16 +114,10 @@ async def _stream(request: ChatRequest, committed: CommittedAnswer, response: _R
     )
     response.streaming = True
     pending = encoder.opening(request.sampling.n)
-    try:
-        while deltas:
-            await send({"type": "http.response.body", "body": pending + _pieces(encoder, deltas), "more_body": True})
-            pending = b""
-            deltas = await committed.batch()
-    except asyncio.CancelledError:
-        # Shutting down, or the caller is gone; who is still there is told, and nobody waits for it.
-        stopped = Unavailable("the gateway is shutting down", code=Code.SHUTTING_DOWN, status=503)
-        await send({"type": "http.response.body", "body": error_event(stopped)})
-        raise
+    while deltas:
+        await send({"type": "http.response.body", "body": pending + _pieces(encoder, deltas), "more_body": True})
+        pending = b""
+        deltas = await committed.batch()
     await send({"type": "http.response.body", "body": pending + _ending(request, committed, encoder)})
 
 
