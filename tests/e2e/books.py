@@ -40,6 +40,11 @@ class Books:
         """Every physical call that is written."""
         return self._query("SELECT * FROM attempts ORDER BY id")
 
+    def sound(self) -> bool:
+        """Whether SQLite finds nothing wrong with the file, and no physical call is without its request."""
+        checks = self._query("PRAGMA integrity_check"), self._query("PRAGMA foreign_key_check")
+        return checks == ([{"integrity_check": "ok"}], [])
+
     def _query(self, sql: str, *values: object) -> list[Row]:
         with self._open() as connection:
             return [dict(row) for row in connection.execute(sql, values)]

@@ -124,6 +124,16 @@ def frail(faults: FaultServer, names: Iterable[str], unreachable: str) -> Config
     )
 
 
+def one_engine(model: str = "smollm2-135m-instruct", **more: Any) -> Config:
+    """One small engine, and nobody else."""
+    return base(
+        engines={"small": {"kind": "llama_cpp", "model": model, "parallel": 2, "context": 512}},
+        backends={"local": {"engine": "small"}},
+        tiers={"light": ["local"], "mid": [], "premium": []},
+        **more,
+    )
+
+
 def real_tiers(second_engine: str, faults: FaultServer) -> Config:
     """Light is the default model as the developer configuration sets it up, mid a second engine, premium the faults."""
     defaults = {"max_tokens": 512, "temperature": 0.2, "top_p": 0.9, "frequency_penalty": 0.4}

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.configs import LIGHT, PRICES, SECRETS, frail, real_tiers, three_tiers, two_regions
+from tests.e2e.homes import home_folder
 from tests.e2e.second_engine import second_engine
 from tests.e2e.stack import Stack, running
 from tests.faults.behaviours import Price
@@ -104,6 +105,13 @@ def the_real_tiers(the_fault_server: FaultServer, real_mid: str, model_path: Pat
 def real(the_real_tiers: Stack, faults: FaultServer) -> Stack:
     """A gateway whose light tier is the default model, mid a second engine, and premium the fault server; shared."""
     return the_real_tiers
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A home that nobody has used."""
+    with home_folder() as folder:
+        yield folder
 
 
 @pytest.fixture

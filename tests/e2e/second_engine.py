@@ -11,7 +11,8 @@ from pathlib import Path
 import httpx
 
 from local_models.llama_cpp import LlamaCpp
-from tests.e2e.stack import MODEL, Lines, eventually
+from tests.e2e.homes import MODEL
+from tests.e2e.stack import Lines, eventually
 
 _ROOT = Path(__file__).parents[2]
 

@@ -3,11 +3,9 @@
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,17 +15,13 @@ from pathlib import Path
 from typing import IO, Any
 
 import httpx
-import psutil
 import yaml
-from msgspec.json import encode
-from msgspec.structs import replace
 from openai import AsyncOpenAI, OpenAI
 
-from local_models.catalog import MANIFEST, Manifest, builtin_catalog
 from tests.e2e.books import Books
 from tests.e2e.events import Events
+from tests.e2e.homes import home_folder, install_model, processes_of
 
-MODEL = "smollm2-135m-instruct"
 COMMAND = Path(sys.executable).parent / "forebay"
 _ROOT = Path(__file__).parents[2]
 _ADDRESSES = re.compile(r"forebay listens on (\S+) \(admin, metrics: (\S+)\)")
@@ -198,7 +192,7 @@ class Stack:
         """SIGTERM, without waiting."""
         self.process.send_signal(signal.SIGTERM)
 
-    def close(self) -> int:
+    def close(self, *, leaves_engines: bool = False) -> int:
         """SIGTERM unless it has ended, and wait; returns the exit code. Fails if a process of its home is left."""
         if self.process.poll() is None:
             self.terminate()
@@ -210,48 +204,16 @@ class Stack:
         self.out.join()
         self.err.join()
         self.http.close()
-        eventually(lambda: not processes_of(self.home), f"nothing of {self.home} runs any more", 15)
+        if not leaves_engines:
+            eventually(lambda: not processes_of(self.home), f"nothing of {self.home} runs any more", 15)
         return code
 
     def _is_ready(self, tiers: Sequence[str]) -> bool:
-        assert self.process.poll() is None, self.err.all()
-        found = self.readiness()
-        return found["status"] == "ready" and all(found["tiers"][tier]["state"] == "ready" for tier in tiers)
-
-
-def processes_of(home: Path) -> list[psutil.Process]:
-    """Every process that has to do with this home: it stands in its command line or in its environment."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "environ", "status"]):
-        info = process.info
-        named = any(str(home) in word for word in info["cmdline"] or ())
-        if info["status"] != psutil.STATUS_ZOMBIE and (
-            named or str(home) == (info["environ"] or {}).get("FOREBAY_HOME")
-        ):
-            found.append(process)
-    return found
-
-
-@contextmanager
-def home_folder() -> Iterator[Path]:
-    """A home with a short path, because a unix socket's may not have more than about 100 characters."""
-    folder = Path(tempfile.mkdtemp(prefix="fb"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder)
-
-
-def install_model(home: Path, gguf: Path) -> None:
-    """The default model, as a pull would have left it, except that the file is a link."""
-    entry = builtin_catalog()[MODEL]
-    file = replace(entry.files[0], bytes=gguf.stat().st_size)
-    folder = home / "models" / MODEL
-    folder.mkdir(parents=True)
-    (folder / file.name).symlink_to(gguf)
-    (folder / MANIFEST).write_bytes(
-        encode(Manifest(name=MODEL, files=(file,), licence=entry.licence, pulled_at=time.time()))
-    )
+        with suppress(httpx.ConnectError):
+            found = self.readiness()
+            return found["status"] == "ready" and all(found["tiers"][tier]["state"] == "ready" for tier in tiers)
+        self.process.wait(10)
+        raise AssertionError(f"ended: {self.err.all()}")
 
 
 def start(home: Path, config: Mapping[str, Any] | str, environ: Mapping[str, str] | None = None) -> Stack:
@@ -271,6 +233,18 @@ def start(home: Path, config: Mapping[str, Any] | str, environ: Mapping[str, str
 
 
 @contextmanager
+def started(home: Path, config: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Iterator[Stack]:
+    """A gateway of this home, not yet listening; ended with exit code 0."""
+    stack = start(home, config, environ)
+    code: int | None = None
+    try:
+        yield stack
+    finally:
+        code = stack.close()
+    assert code == 0, stack.err.all()
+
+
+@contextmanager
 def running(
     config: Mapping[str, Any], environ: Mapping[str, str] | None = None, *, model: Path | None = None
 ) -> Iterator[Stack]:
@@ -278,10 +252,5 @@ def running(
     with home_folder() as home:
         if model is not None:
             install_model(home, model)
-        stack = start(home, config, environ)
-        code: int | None = None
-        try:
+        with started(home, config, environ) as stack:
             yield stack.listening()
-        finally:
-            code = stack.close()
-        assert code == 0, stack.err.all()

@@ -11,7 +11,8 @@ from pydantic import BaseModel
 
 from tests.e2e.agreement import Told, agree
 from tests.e2e.configs import TO_LIGHT, TO_PREMIUM
-from tests.e2e.stack import MODEL, Stack
+from tests.e2e.homes import MODEL
+from tests.e2e.stack import Stack
 from tests.faults.handle import FaultServer
 
 HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Say hello."}]
