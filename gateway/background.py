@@ -4,6 +4,7 @@ Waking a thread for every item would cost more than the work: it pauses after ea
 next one is large, and sleeps without waking at all while nothing comes.
 """
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -11,12 +12,15 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
+_log = logging.getLogger("forebay.background")
+
 
 class BackgroundBatches(Generic[T]):
     """Hands items to `take` in order, in a thread of its own.
 
     `take` gets a batch and says how many items, from the first, are done with; the others come again in the next
-    batch. `pause_s` is how long it waits for more after waking, and before it tries again what was not done.
+    batch. Should it raise, that is logged, and none of the batch is done with. `pause_s` is how long the thread waits
+    for more after waking, `retry_s` how long before it tries again what was not done.
     """
 
     def __init__(
@@ -25,10 +29,13 @@ class BackgroundBatches(Generic[T]):
         take: Callable[[Sequence[T]], int],
         *,
         pause_s: float,
+        retry_s: float = 1.0,
         largest: int = 1000,
     ) -> None:
+        self._name = name
         self._take = take
         self._pause_s = pause_s
+        self._retry_s = retry_s
         self._largest = largest
         self._waiting: deque[T] = deque()
         self._wake = threading.Event()
@@ -47,7 +54,7 @@ class BackgroundBatches(Generic[T]):
             self._wake.set()
 
     def close(self, patience_s: float | None = None) -> int:
-        """Take what is left, once more if need be, and end. Returns how many items could not be done with.
+        """Take what is left, trying once, and end. Returns how many items could not be done with.
 
         With `patience_s` the thread is left behind when it has not ended by then.
         """
@@ -57,21 +64,32 @@ class BackgroundBatches(Generic[T]):
         return len(self._waiting)
 
     def _run(self) -> None:
-        while not self._closing.is_set():
-            self._wake.wait()
-            self._closing.wait(self._pause_s)
+        pause = self._pause_s
+        self._wake.wait()
+        while not self._closing.wait(pause):
             self._wake.clear()
-            if not self._take_all():
-                self._wake.set()
+            if self._take_all():
+                pause = self._pause_s
+                self._wake.wait()
+            else:
+                pause = self._retry_s
         self._take_all()
 
     def _take_all(self) -> bool:
         """Whether nothing is left."""
         while self._waiting:
             batch = [self._waiting[index] for index in range(min(self._largest, len(self._waiting)))]
-            done = self._take(batch)
+            done = self._taken(batch)
             for _ in range(done):
                 self._waiting.popleft()
             if done < len(batch):
                 return False
         return True
+
+    def _taken(self, batch: Sequence[T]) -> int:
+        """How many of the batch are done with. An error must not end the thread, or all that comes would be lost."""
+        try:
+            return self._take(batch)
+        except Exception:  # noqa: BLE001 - whatever it is, it is logged, and what waits is tried again
+            _log.exception("%s failed with %d items, which wait", self._name, len(batch))
+            return 0

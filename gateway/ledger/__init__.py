@@ -1,5 +1,6 @@
 """What happened, kept: a row per request and a row per physical call, in integer nano-dollars."""
 
-from gateway.ledger.sqlite import LedgerUnusable, SqliteLedger
+from gateway.ledger.file import LedgerUnusable
+from gateway.ledger.sqlite import SqliteLedger
 
 __all__ = ["LedgerUnusable", "SqliteLedger"]

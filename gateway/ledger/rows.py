@@ -1,6 +1,7 @@
 """From an `Outcome` to the rows of the ledger. Names and order of the columns are the ledger's contract.
 
-No prompt, no answer, no key: nothing here is text of a caller's except the names they chose (session, model).
+No prompt, no answer, no key: nothing here is text of a caller's except the names they chose (request id, model,
+session, task, region). What a backend makes up (its model's name, a finish reason) is kept as far as a name reaches.
 """
 
 from typing import Any
@@ -8,6 +9,9 @@ from typing import Any
 from gateway.outcome import AttemptRecord, Outcome
 
 SCHEMA_VERSION = 1
+
+# As long as the longest name that a caller may choose.
+_LONGEST_TEXT = 256
 
 Value = str | int | float | None
 Column = tuple[str, str, str]
@@ -98,7 +102,7 @@ def _at(noun: Outcome | AttemptRecord, path: tuple[str, ...]) -> Value:
             return None
         found = getattr(found, name)
     value: Value = found
-    return value
+    return value[:_LONGEST_TEXT] if type(value) is str else value
 
 
 _REQUEST_PATHS = _paths(REQUESTS)

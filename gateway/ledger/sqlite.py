@@ -1,4 +1,4 @@
-"""The ledger in one SQLite file: WAL, synchronous=FULL, one writer thread, group commit.
+"""The ledger in one SQLite file: one writer thread, group commit.
 
 `record` only hands the outcome over. The thread writes whatever has gathered meanwhile in one transaction, which
 makes a row cost microseconds instead of an fsync. A disk that is full or a file that is locked loses nothing: the
@@ -11,33 +11,41 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gateway.background import BackgroundBatches
-from gateway.errors import ForebayError
-from gateway.ledger.rows import ATTEMPTS, REQUESTS, SCHEMA_VERSION, Column, attempt_row, request_row
+from gateway.ledger.file import LedgerUnusable, open_ledger
+from gateway.ledger.rows import ATTEMPTS, REQUESTS, attempt_row, request_row
 from gateway.outcome import Outcome
 
 _GATHER_S = 0.02
+_RETRY_S = 0.5
 _LOCK_WAIT_S = 5.0
+
+# What SQLite says of a row that no later try would make fit; of everything else it is the file's fault.
+_UNFIT = (
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    OverflowError,
+    UnicodeError,
+)
 
 _log = logging.getLogger("forebay.ledger")
 
 
-class LedgerUnusable(ForebayError):
-    """The file is no ledger, belongs to a newer version, or cannot be written."""
-
-
 class SqliteLedger:
-    """Writes outcomes to `path`. `close` returns when everything handed over is on disk."""
+    """Writes outcomes to `path`. `close` returns when everything handed over is on disk.
 
-    def __init__(self, path: Path) -> None:
+    `lock_wait_s` is how long one try waits for another writer of the file.
+    """
+
+    def __init__(self, path: Path, lock_wait_s: float = _LOCK_WAIT_S) -> None:
         """Open or create the file. Raises LedgerUnusable."""
         self._path = path
         self._failing = False
-        try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._connection = _open(path)
-        except (OSError, sqlite3.Error) as error:
-            raise LedgerUnusable(f"cannot use the ledger {path}: {error}") from error
-        self._batches: BackgroundBatches[Outcome] = BackgroundBatches("forebay-ledger", self._write, pause_s=_GATHER_S)
+        self._connection = open_ledger(path, lock_wait_s)
+        self._batches: BackgroundBatches[Outcome] = BackgroundBatches(
+            "forebay-ledger", self._write, pause_s=_GATHER_S, retry_s=_RETRY_S
+        )
 
     @property
     def pending(self) -> int:
@@ -61,15 +69,14 @@ class SqliteLedger:
             raise LedgerUnusable(f"{left} outcomes could not be written to {self._path}")
 
     def _write(self, batch: Sequence[Outcome]) -> int:
-        """One transaction: all of the batch, or nothing."""
+        """One transaction: all of the batch, or nothing. What fits into no row must not hold up the others."""
         try:
-            with self._connection:
-                self._connection.execute("BEGIN IMMEDIATE")
-                for outcome in batch:
-                    row = self._connection.execute(_INSERT_REQUEST, request_row(outcome)).lastrowid
-                    self._connection.executemany(
-                        _INSERT_ATTEMPT, [(row, *attempt_row(record)) for record in outcome.attempts]
-                    )
+            self._commit(batch)
+        except _UNFIT as error:
+            if len(batch) > 1:
+                return self._write_singly(batch)
+            _log.error("an outcome does not fit into the ledger (%s) and stands here alone: %r", error, batch[0])
+            return 1
         except sqlite3.Error as error:
             if not self._failing:
                 _log.error("the ledger cannot be written, %d outcomes wait: %s", self.pending, error)
@@ -78,39 +85,25 @@ class SqliteLedger:
         self._failing = False
         return len(batch)
 
+    def _write_singly(self, batch: Sequence[Outcome]) -> int:
+        for done, outcome in enumerate(batch):
+            if not self._write([outcome]):
+                return done
+        return len(batch)
 
-def _open(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=_LOCK_WAIT_S, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA foreign_keys=ON")
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > SCHEMA_VERSION:
-        connection.close()
-        raise LedgerUnusable(f"the ledger {path} is of version {version}; this Forebay knows up to {SCHEMA_VERSION}")
-    with connection:
-        for statement in _CREATE:
-            connection.execute(statement)
-    return connection
-
-
-def _columns(columns: tuple[Column, ...]) -> str:
-    return ", ".join(f"{name} {kind}" for name, kind, _ in columns)
+    def _commit(self, batch: Sequence[Outcome]) -> None:
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            for outcome in batch:
+                row = self._connection.execute(_INSERT_REQUEST, request_row(outcome)).lastrowid
+                self._connection.executemany(
+                    _INSERT_ATTEMPT, [(row, *attempt_row(record)) for record in outcome.attempts]
+                )
 
 
 def _insert(table: str, names: tuple[str, ...]) -> str:
     return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - no input
 
 
-_VERSION = f"schema_version INTEGER NOT NULL DEFAULT {SCHEMA_VERSION}"
-_PARENT = "INTEGER NOT NULL REFERENCES requests (id)"
-_CREATE = (
-    f"CREATE TABLE IF NOT EXISTS requests (id INTEGER PRIMARY KEY, {_VERSION}, {_columns(REQUESTS)}) STRICT",
-    "CREATE INDEX IF NOT EXISTS requests_by_request_id ON requests (request_id)",
-    "CREATE INDEX IF NOT EXISTS requests_by_time ON requests (started_at)",
-    f"CREATE TABLE IF NOT EXISTS attempts (id INTEGER PRIMARY KEY, request {_PARENT}, {_columns(ATTEMPTS)}) STRICT",
-    "CREATE INDEX IF NOT EXISTS attempts_by_request ON attempts (request)",
-    f"PRAGMA user_version = {SCHEMA_VERSION}",
-)
 _INSERT_REQUEST = _insert("requests", tuple(name for name, _, _ in REQUESTS))
 _INSERT_ATTEMPT = _insert("attempts", ("request", *(name for name, _, _ in ATTEMPTS)))
