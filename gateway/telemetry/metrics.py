@@ -1,8 +1,10 @@
 """Prometheus metrics of the request path. Labels are bounded: backends, tiers, reasons, classes, known tasks.
 
 Two rates stand here and nowhere else. Escalation rate = escalated requests ÷ all requests. Routing effectiveness =
-accepted light answers ÷ light attempts. Both are exported as counters to divide over any window, and as gauges
-over the life of the process for people.
+accepted light answers ÷ light attempts. Accepted is an answer that was found good enough and went out whole: one that
+went out because nobody stronger could be asked, or because they failed, is not. Every physical call of the light tier
+is an attempt, also one that failed, broke off, or whose caller hung up. Both are exported as counters to divide over
+any window, and as gauges over the life of the process for people.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,7 +14,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from gateway.messages import UsageQuality
-from gateway.outcome import AttemptRecord, AttemptStatus, Outcome
+from gateway.outcome import AttemptRecord, Outcome, OutcomeStatus
 from gateway.prices import NANO
 from gateway.types import GateState, Tier
 
@@ -44,6 +46,7 @@ class Metrics:
         self.tokens = Counter("forebay_tokens", "Tokens of all physical calls.", ("backend", "kind"), registry=registry)
         self.cost = Counter("forebay_cost_usd", "US dollars of all physical calls.", ("backend",), registry=registry)
         self.escalations = Counter("forebay_escalations", "Requests that asked a stronger tier.", registry=registry)
+        self.accepted = Counter("forebay_light_accepted", "Light answers that were good enough.", registry=registry)
         self.ttft = Histogram(
             "forebay_time_to_first_token_seconds",
             "From arrival to the first byte of a streamed answer.",
@@ -70,21 +73,24 @@ class Metrics:
         """Count one finished request."""
         answer, classification = outcome.answer, outcome.classification
         tier = "none" if answer is None else answer.tier.value
-        task = "none" if classification is None else classification.task
+        task = None if classification is None else classification.task
         self._requests += 1
         self._cost_nano += outcome.cost_nano
         self.requests.labels(
             tier,
             "none" if answer is None else answer.reason.value,
             outcome.sla_class,
-            task if task in self._tasks else "other",
+            "none" if task is None else task if task in self._tasks else "other",
             outcome.status.value,
         ).inc()
-        if outcome.code is not None:
+        if outcome.status is OutcomeStatus.REFUSED and outcome.code is not None:
             self.refused.labels(outcome.code.value).inc()
         if outcome.escalated:
             self._escalated += 1
             self.escalations.inc()
+        if _accepted_light(outcome):
+            self._light_accepted += 1
+            self.accepted.inc()
         for record in outcome.attempts:
             self._attempt(record)
         self.latency.labels(tier).observe(outcome.latency_s)
@@ -111,14 +117,24 @@ class Metrics:
     def _attempt(self, record: AttemptRecord) -> None:
         error = "none" if record.error is None else record.error.value
         self.attempts.labels(record.backend, record.tier.value, record.status.value, error).inc()
-        if record.tier is Tier.LIGHT:
-            self._light_attempts += 1
-            self._light_accepted += record.status is AttemptStatus.ANSWERED
+        self._light_attempts += record.tier is Tier.LIGHT
         if record.usage.quality is not UsageQuality.UNKNOWN:
             self.tokens.labels(record.backend, "prompt").inc(record.usage.prompt)
             self.tokens.labels(record.backend, "completion").inc(record.usage.completion)
         if record.cost_nano:
             self.cost.labels(record.backend).inc(record.cost_nano / NANO)
+
+
+def _accepted_light(outcome: Outcome) -> bool:
+    """Whether a light answer was the answer, and meant to be."""
+    answer = outcome.answer
+    return (
+        answer is not None
+        and answer.tier is Tier.LIGHT
+        and outcome.status is OutcomeStatus.OK
+        and not outcome.escalated
+        and outcome.gave_up is None
+    )
 
 
 class _Rates(Collector):

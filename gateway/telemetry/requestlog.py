@@ -1,12 +1,14 @@
 """One JSON line per request, for people and log shippers: what happened, never what was said.
 
-Lines are written by a thread of its own, so that a blocked terminal or pipe cannot hold up answers; what a sink
-cannot take in time is dropped and counted.
+Lines are written by a thread of its own, so that a blocked terminal or pipe cannot hold up answers; what cannot be
+taken in time is dropped and counted.
 """
 
+import json
+import os
+import select
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TextIO
 
 import msgspec
 
@@ -17,14 +19,19 @@ from gateway.prices import dollars
 _MAX_WAITING = 10_000
 _GATHER_S = 0.05
 _MAX_NAME = 200
+_DELETE = "\x7f"
 _encode = msgspec.json.Encoder().encode
 
 
 class RequestLog:
-    """Writes lines to `sink`. `close` returns when those accepted so far are written, or the sink takes nothing."""
+    """Writes lines to a file descriptor, which stays its owner's. `close` returns when those accepted are written.
 
-    def __init__(self, sink: TextIO) -> None:
-        self._sink = sink
+    A descriptor, because a stream such as sys.stdout is locked by a write that blocks, and the interpreter, which
+    wants to flush it in the end, would then never end.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
         self.dropped = 0
         self._batches: BackgroundBatches[Outcome] = BackgroundBatches(
             "forebay-request-log", self._write, pause_s=_GATHER_S
@@ -38,21 +45,28 @@ class RequestLog:
             self.dropped += 1
 
     def close(self, patience_s: float = 5.0) -> None:
-        """Write what is queued; a sink that takes nothing is given up after `patience_s` seconds."""
-        self._batches.close(patience_s)
+        """Write what is queued; a reader who takes nothing is given up after `patience_s` seconds."""
+        self.dropped += self._batches.close(patience_s)
 
     def _write(self, batch: Sequence[Outcome]) -> int:
         try:
-            self._sink.write("".join(line(outcome) + "\n" for outcome in batch))
-            self._sink.flush()
+            self._write_all("".join([line(outcome) + "\n" for outcome in batch]).encode())
         except (OSError, ValueError):
-            # The sink is gone (a closed pipe, a full disk); answers go on without it.
+            # Nobody reads any more, the disk is full, or a name is no text; answers go on without it.
             self.dropped += len(batch)
         return len(batch)
 
+    def _write_all(self, data: bytes) -> None:
+        while data:
+            try:
+                data = data[os.write(self._descriptor, data) :]
+            except BlockingIOError:
+                # Whoever shares the pipe with us made it so; this thread has time.
+                select.select([], [self._descriptor], [])
+
 
 def line(outcome: Outcome) -> str:
-    """One line of JSON. Control characters are escaped by the encoder, so a line is always one line."""
+    """One line of JSON in ASCII, so that no character of a name can end it, or command a terminal."""
     answer, classification = outcome.answer, outcome.classification
     fields = {
         "time": datetime.fromtimestamp(outcome.started_at, UTC).isoformat(timespec="milliseconds"),
@@ -69,7 +83,7 @@ def line(outcome: Outcome) -> str:
         "tier": answer and answer.tier,
         "backend": answer and answer.backend,
         "reason": answer and answer.reason,
-        "response_model": answer and answer.response_model,
+        "response_model": answer and answer.response_model and answer.response_model[:_MAX_NAME],
         "attempts": len(outcome.attempts),
         "tried": [
             {"backend": record.backend, "reason": record.reason, "status": record.status, "error": record.error}
@@ -86,4 +100,10 @@ def line(outcome: Outcome) -> str:
         "decision_us": None if outcome.decision_s is None else round(outcome.decision_s * 1e6),
         "stream": outcome.stream,
     }
-    return _encode({name: value for name, value in fields.items() if value is not None}).decode()
+    text = _encode({name: value for name, value in fields.items() if value is not None}).decode()
+    return text if text.isascii() and _DELETE not in text else _plain(text)
+
+
+def _plain(text: str) -> str:
+    """The same JSON with whatever is not plain ASCII as an escape."""
+    return json.dumps(msgspec.json.decode(text), separators=(",", ":"))
