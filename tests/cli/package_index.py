@@ -108,7 +108,7 @@ def package_index(wheel: Path) -> Iterator[PackageIndex]:
     index = PackageIndex(wheel)
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, index)) as server:
         server.daemon_threads = True
-        index.url = f"http://127.0.0.1:{server.server_port}/simple"
+        index.url = f"http://127.0.0.1:{server.server_port}"
         serving = threading.Thread(target=server.serve_forever, daemon=True)
         serving.start()
         try:
