@@ -57,13 +57,14 @@ class Policy:
     grace: float = 10.0
     """Between SIGTERM and SIGKILL."""
     backoff_first: float = 0.5
-    backoff_limit: float = 30.0
+    backoff_limit: float = 10.0
     stable_after: float = 60.0
     """Up for this long, the next crash starts from the first back-off again."""
     crash_limit: int = 5
     crash_window: float = 120.0
     quarantine_first: float = 10.0
-    """After this it is tried again, unless the model file is bad; each further quarantine takes twice as long."""
+    """After this it is tried again, unless the model file is bad. Each further quarantine takes twice as long if it
+    was never up in between: whoever comes up each time can work, and is not to be missed for longer than this."""
     quarantine_limit: float = 600.0
     bad_model_exits: frozenset[int] = frozenset()
     """Exit codes that say the model file cannot be served: trying again is pointless."""
@@ -89,7 +90,7 @@ class Process:
     backoff: float = 0.0
     crashes: tuple[float, ...] = ()
     quarantines: int = 0
-    """Since it was last up for long."""
+    """Since it was last up."""
 
 
 Step = tuple[Process, tuple[Effect, ...]]
@@ -236,7 +237,7 @@ def _how(event: Exited) -> str:
 
 def _crash(process: Process, why: str, now: float, policy: Policy) -> Step:
     if process.up_at is not None and now - process.up_at >= policy.stable_after:
-        process = replace(process, backoff=policy.backoff_first, quarantines=0)
+        process = replace(process, backoff=policy.backoff_first)
     recent = (*(at for at in process.crashes if now - at < policy.crash_window), now)
     crashed = replace(process, crashes=recent, up_at=None)
     if len(recent) >= policy.crash_limit:
@@ -307,6 +308,7 @@ def _canary_ok(process: Process, now: float) -> Step:
         health_failures=0,
         canary_running=False,
         up_at=now if process.up_at is None else process.up_at,
+        quarantines=0,
     )
     return up, ()
 
