@@ -1,26 +1,23 @@
 """One candidate: check the constraints once more, pass the breaker and the gate, call, and settle what it cost."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 
 from gateway.backends.breaker import Breaker
-from gateway.errors import BackendError, Reason, Refused, Rejected
+from gateway.errors import AttemptError, BackendError, Broken, EngineGone, Reason, Refused, Rejected
 from gateway.gate import Gate
 from gateway.gate.permits import Permit
-from gateway.messages import Choice, Completion, Delta, Usage, UsageQuality
-from gateway.outcome import AttemptStatus
+from gateway.messages import Completion, Delta
 from gateway.ports import AnswerStream, Backend, Call
-from gateway.prices import usage_cost
 from gateway.run import Attempt, Run
-from gateway.tokens import estimate
+from gateway.settlement import UNTOLD_WAIT_S, Settlement, expected, nothing, written
 from gateway.transcript import Transcript
 from gateway.types import BackendSpec, Candidate, Capability, Tier
 
 # What the gateway asks for to score an answer: the greedy token beside the chosen one.
 _EVIDENCE_TOP_LOGPROBS = 1
 _RETRY_WAIT_S = 2.0
-_UNTOLD_WAIT_S = 1.0
 
 
 class Attempts:
@@ -36,54 +33,77 @@ class Attempts:
         self, run: Run, candidate: Candidate, reason: Reason, *, alone: bool
     ) -> tuple[Attempt, Completion]:
         """The whole answer of `candidate`. `alone`: nobody else may answer. Raises AttemptError."""
+        try:
+            return await self._complete(run, candidate, reason, alone=alone)
+        except EngineGone:
+            # Who has nobody else to ask waits at the gate once more, for its successor.
+            if not alone:
+                raise
+        return await self._complete(run, candidate, reason, alone=alone)
+
+    async def open(self, run: Run, candidate: Candidate, reason: Reason, *, alone: bool) -> "OpenAnswer":
+        """The answer of `candidate` in pieces, once its first ones are there. Raises AttemptError."""
+        try:
+            return await self._open(run, candidate, reason, alone=alone)
+        except EngineGone:
+            if not alone:
+                raise
+        return await self._open(run, candidate, reason, alone=alone)
+
+    async def _complete(
+        self, run: Run, candidate: Candidate, reason: Reason, *, alone: bool
+    ) -> tuple[Attempt, Completion]:
         backend = self._backends[candidate.backend]
         permit = await self._enter(run, candidate, backend, alone=alone)
         try:
             while True:
                 attempt = self._begin(run, candidate, reason, backend)
-                settled = _Settlement(attempt, self.breakers[candidate.backend], backend.spec, run)
+                settled = Settlement(attempt, self.breakers[candidate.backend], backend.spec, run)
                 try:
                     completion = await backend.complete(_call(run, candidate, backend.spec))
                 except BackendError as error:
-                    settled.failed(error, partial(_expected, run))
+                    _tell(permit, error)
+                    settled.failed(error, partial(expected, run))
                     if not await self._may_retry(run, error, alone=alone):
                         raise
-                except Rejected:
+                except Rejected as error:
+                    _tell(permit, error)
                     settled.never_began()
                     raise
                 except BaseException:
-                    settled.cancelled(partial(_expected, run))
+                    settled.cancelled(partial(expected, run))
                     raise
                 else:
                     settled.answered(
                         completion.model,
                         completion.usage,
                         completion.choices[0].finish_reason,
-                        partial(_written, completion),
+                        partial(written, completion),
                     )
                     return attempt, completion
         finally:
             permit.release()
 
-    async def open(self, run: Run, candidate: Candidate, reason: Reason, *, alone: bool) -> "OpenAnswer":
-        """The answer of `candidate` in pieces, once its first ones are there. Raises AttemptError."""
+    async def _open(self, run: Run, candidate: Candidate, reason: Reason, *, alone: bool) -> "OpenAnswer":
         backend = self._backends[candidate.backend]
         permit = await self._enter(run, candidate, backend, alone=alone)
         try:
             while True:
                 attempt = self._begin(run, candidate, reason, backend)
-                settled = _Settlement(attempt, self.breakers[candidate.backend], backend.spec, run)
+                settled = Settlement(attempt, self.breakers[candidate.backend], backend.spec, run)
                 try:
                     stream = await backend.stream(_call(run, candidate, backend.spec))
                 except BackendError as error:
-                    settled.failed(error, _nothing)
+                    _tell(permit, error)
+                    settled.failed(error, nothing)
                     if not await self._may_retry(run, error, alone=alone):
                         raise
-                except Rejected:
+                except Rejected as error:
+                    _tell(permit, error)
                     settled.never_began()
                     raise
                 except BaseException:
-                    settled.cancelled(_nothing)
+                    settled.cancelled(nothing)
                     raise
                 else:
                     return OpenAnswer(attempt, stream, permit, settled)
@@ -95,23 +115,36 @@ class Attempts:
         forbidden = run.decided.constraints.forbids(backend.spec, candidate.tier)
         if forbidden is not None:
             raise Rejected(f"{candidate.backend} is not allowed for this request", reason=forbidden)
-        wait = self.breakers[candidate.backend].open_for(asyncio.get_running_loop().time())
+        engine = backend.spec.engine
+        # What an engine that is down has done says nothing of its successor, which is worth waiting for.
+        if engine is None or self._gate.is_open(engine):
+            self._left_alone(candidate.backend)
+        if engine is None:
+            return Permit(lambda: None)
+        constraints = run.decided.constraints
+        permit = await self._gate.enter(engine, constraints.sla, alone=alone, deadline=constraints.deadline)
+        try:
+            self._left_alone(candidate.backend)
+        except Rejected:
+            permit.release()
+            raise
+        return permit
+
+    def _left_alone(self, name: str) -> None:
+        """Raises Rejected for a backend that keeps failing."""
+        wait = self.breakers[name].open_for(asyncio.get_running_loop().time())
         if wait > 0:
             raise Rejected(
-                f"{candidate.backend} failed lately and is left alone for {wait:.0f} s",
+                f"{name} failed lately and is left alone for {wait:.0f} s",
                 reason=Reason.UPSTREAM_ERROR,
                 retry_after=wait,
             )
-        if backend.spec.engine is None:
-            return Permit(lambda: None)
-        constraints = run.decided.constraints
-        return await self._gate.enter(backend.spec.engine, constraints.sla, alone=alone, deadline=constraints.deadline)
 
     def _begin(self, run: Run, candidate: Candidate, reason: Reason, backend: Backend) -> Attempt:
         attempt = Attempt(len(run.attempts) + 1, candidate, reason, backend.served_by)
         run.attempts.append(attempt)
         attempt.ignored = backend.ignores(run.request)
-        self.breakers[candidate.backend].enter()
+        self.breakers[candidate.backend].enter(asyncio.get_running_loop().time())
         return attempt
 
     async def _may_retry(self, run: Run, error: BackendError, *, alone: bool) -> bool:
@@ -121,77 +154,17 @@ class Attempts:
             return False
         if not isinstance(error, Refused):
             return True
-        wait = _UNTOLD_WAIT_S if error.retry_after is None else error.retry_after
+        wait = UNTOLD_WAIT_S if error.retry_after is None else error.retry_after
         if not alone or wait > _RETRY_WAIT_S:
             return False
         await asyncio.sleep(wait)
         return True
 
 
-class _Settlement:
-    """What a call cost and what it says of its backend, written down exactly once.
-
-    `written` tells how many tokens of an answer had come, or were to be expected; it is asked where the backend has
-    not said.
-    """
-
-    def __init__(self, attempt: Attempt, breaker: Breaker, spec: BackendSpec, run: Run) -> None:
-        self._attempt = attempt
-        self._breaker = breaker
-        self._spec = spec
-        self._run = run
-
-    def answered(self, model: str, usage: Usage, finish_reason: str, written: Callable[[], int]) -> None:
-        """A complete answer."""
-        self._breaker.succeeded()
-        self._attempt.model = model or self._spec.model
-        self._attempt.finish_reason = finish_reason
-        self._charge(usage, written)
-        self._attempt.ended()
-
-    def failed(self, error: BackendError, written: Callable[[], int]) -> None:
-        """No answer, or half of one."""
-        now = asyncio.get_running_loop().time()
-        if error.reason is Reason.RATE_LIMIT:
-            self._breaker.told_to_wait(now, _UNTOLD_WAIT_S if error.retry_after is None else error.retry_after)
-        elif isinstance(error, Refused) and error.callers_fault:
-            self._breaker.gave_no_evidence()
-        else:
-            self._breaker.failed(now)
-        self._charge(Usage() if error.billed else Usage(quality=UsageQuality.EXACT), written)
-        self._attempt.ended(AttemptStatus.FAILED, error)
-
-    def never_began(self) -> None:
-        """The backend found that it could not even be called: there was no attempt."""
-        self._breaker.gave_no_evidence()
-        self._run.attempts.remove(self._attempt)
-
-    def cancelled(self, written: Callable[[], int]) -> None:
-        """Nobody waits for it any more."""
-        self._breaker.gave_no_evidence()
-        self._charge(Usage(), written)
-        self._attempt.ended(AttemptStatus.CANCELLED)
-
-    def cut(self, model: str, usage: Usage, written: Callable[[], int]) -> None:
-        """A good answer that was not needed to its end."""
-        self._breaker.succeeded()
-        self._attempt.model = model or self._spec.model
-        self._charge(usage, written)
-        self._attempt.ended(AttemptStatus.SUPERSEDED)
-
-    def _charge(self, usage: Usage, written: Callable[[], int]) -> None:
-        """Unknown usage is charged as the prompt at its largest and all that was written: not below the invoice."""
-        if usage.quality is UsageQuality.UNKNOWN:
-            prompt = self._run.decided.classification.prompt
-            usage = Usage(prompt=prompt.tokens + prompt.error, completion=written(), quality=UsageQuality.ESTIMATED)
-        self._attempt.usage = usage
-        self._attempt.cost_nano = usage_cost(self._spec.price, usage)
-
-
 class OpenAnswer:
     """An answer that arrives in pieces, together with everything that must be given back when it ends."""
 
-    def __init__(self, attempt: Attempt, stream: AnswerStream, permit: Permit, settlement: _Settlement) -> None:
+    def __init__(self, attempt: Attempt, stream: AnswerStream, permit: Permit, settlement: Settlement) -> None:
         self.attempt = attempt
         self.transcript = Transcript()
         self.ended = False
@@ -209,6 +182,7 @@ class OpenAnswer:
         try:
             deltas = await self._stream.batch()
         except BackendError as error:
+            _tell(self._permit, error)
             self._settlement.failed(error, self._written)
             self._release()
             raise
@@ -242,7 +216,7 @@ class OpenAnswer:
 
     def _written(self) -> int:
         """Tokens that have come: each piece is one at least."""
-        return max(self.transcript.tokens, _written(self.completion()))
+        return max(self.transcript.tokens, written(self.completion()))
 
     def _release(self) -> None:
         self.ended = True
@@ -250,25 +224,10 @@ class OpenAnswer:
         self._permit.release()
 
 
-def _expected(run: Run) -> int:
-    """Tokens of an answer that nobody has seen."""
-    sampling, expected = run.request.sampling, run.decided.classification.expected_output
-    return sampling.n * min(expected, sampling.max_tokens or expected)
-
-
-def _nothing() -> int:
-    """No answer had begun."""
-    return 0
-
-
-def _written(completion: Completion) -> int:
-    """Tokens of an answer: counted where logprobs came, else estimated from its text."""
-    return sum(len(choice.logprobs) if choice.logprobs else _estimated(choice) for choice in completion.choices)
-
-
-def _estimated(choice: Choice) -> int:
-    calls = [part for call in choice.tool_calls for part in (call.function.name, call.function.arguments)]
-    return estimate("".join([choice.reasoning or "", choice.text or "", choice.refusal or "", *calls])).tokens
+def _tell(permit: Permit, error: AttemptError) -> None:
+    """A connection that breaks is the first sign of an engine that has died."""
+    if isinstance(error, Broken | EngineGone):
+        permit.doubt()
 
 
 def _call(run: Run, candidate: Candidate, spec: BackendSpec) -> Call:

@@ -6,6 +6,7 @@
     ├── ClientGone              the caller hung up; there is nobody to tell
     └── AttemptError            one candidate failed; the broker takes the next
         ├── Rejected            never started: gate full, engine unwell, breaker open
+        │   └── EngineGone      its engine went away between the gate and the call
         └── BackendError        started, then failed
             ├── Unreachable     no connection: nothing was sent, nothing billed
             ├── TimedOut        connect, first token, idle or total
@@ -145,6 +146,13 @@ class AttemptError(ForebayError):
 
 class Rejected(AttemptError):
     """Never started: no room, engine unwell, breaker open. No physical call was made."""
+
+
+class EngineGone(Rejected):
+    """Its engine went away between the gate and the call: nothing was sent, and a successor may be on its way."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, reason=Reason.ENGINE_UNHEALTHY)
 
 
 class BackendError(AttemptError):

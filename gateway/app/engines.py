@@ -1,7 +1,7 @@
 """Engines: from the configuration to what the engine host runs, and from its snapshots to what the gate sees."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from gateway.config.schema import Config, Engine
@@ -27,22 +27,27 @@ def engine_specs(config: Config, home: Path) -> list[EngineSpec]:
 
 
 class Engines:
-    """Follows the engine host: the latest view of every engine, and the gate told of each change."""
+    """Follows the engine host: the latest view of every engine, the gate told of each change, and `came_up` of each
+    engine that is ready (again): what was held against it before was another process, or has passed.
+    """
 
-    def __init__(self, host: EngineHost, gate: Gate) -> None:
+    def __init__(self, host: EngineHost, gate: Gate, came_up: Callable[[str], None]) -> None:
         self._host = host
         self._gate = gate
+        self._came_up = came_up
         self._views: dict[str, EngineView] = {}
         self._task: asyncio.Task[None] | None = None
 
     @classmethod
-    async def start(cls, specs: list[EngineSpec], home: Path, gate: Gate, *, keep: bool) -> "Engines":
+    async def start(
+        cls, specs: list[EngineSpec], home: Path, gate: Gate, came_up: Callable[[str], None], *, keep: bool
+    ) -> "Engines":
         """Have the engines run and follow them; returns before they are up. Raises EngineFailure."""
         try:
             host = await EngineHost.attach(home, specs, keep=keep)
         except (LocalModelsError, OSError) as error:
             raise EngineFailure(str(error)) from error
-        engines = cls(host, gate)
+        engines = cls(host, gate, came_up)
         engines._take(host.snapshots())
         engines._task = asyncio.create_task(engines._follow())
         return engines
@@ -76,10 +81,13 @@ class Engines:
 
     def _take(self, snapshots: Mapping[str, EngineSnapshot]) -> None:
         for snapshot in snapshots.values():
-            view = _view(snapshot)
-            if view != self._views.get(view.name):
-                self._views[view.name] = view
-                self._gate.update(view)
+            view, before = _view(snapshot), self._views.get(snapshot.name)
+            if view == before:
+                continue
+            self._views[view.name] = view
+            if view.ready and not (before is not None and before.ready and before.url == view.url):
+                self._came_up(view.name)
+            self._gate.update(view)
 
 
 def _spec(name: str, engine: Engine, home: Path) -> EngineSpec:

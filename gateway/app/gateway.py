@@ -16,6 +16,7 @@ from gateway.app.calibrations import calibrations
 from gateway.app.decision import classifier, policy
 from gateway.app.engines import Engines, engine_specs
 from gateway.attempt import Attempts
+from gateway.backends.breaker import Breaker
 from gateway.backends.chat import ChatClient
 from gateway.backends.local import LocalBackend
 from gateway.backends.openai import OpenAIBackend
@@ -59,6 +60,7 @@ class Gateway:
         )
         self._stack = AsyncExitStack()
         self.engines: Engines | None = None
+        self._breakers: Mapping[str, Breaker] = {}
         self.ledger: SqliteLedger
         self.broker: Broker
         self.api: Asgi
@@ -89,10 +91,12 @@ class Gateway:
             stack.callback(request_log.close)
             recorders.append(request_log)
         if specs:
-            self.engines = await Engines.start(specs, self.home, self.gate, keep=self.config.server.keep_engines)
-            stack.push_async_callback(self.engines.close, stop=not self.config.server.keep_engines)
+            keep = self.config.server.keep_engines
+            self.engines = await Engines.start(specs, self.home, self.gate, self._engine_came_up, keep=keep)
+            stack.push_async_callback(self.engines.close, stop=not keep)
         backends = {name: await self._backend(name, section, stack) for name, section in self.config.backends.items()}
         attempts = Attempts(backends, self.gate, self.config.policy.escalation.max_attempts)
+        self._breakers = attempts.breakers
         self.broker = Broker(self._stages(attempts, Fanout(*recorders)), nouns.broker_settings(self.config))
         self._build_servers(attempts, registry)
 
@@ -107,6 +111,11 @@ class Gateway:
             throttle=EscalationThrottle(escalation.throttle_rate, escalation.throttle_after),
             recorder=recorder,
         )
+
+    def _engine_came_up(self, engine: str) -> None:
+        for name, breaker in self._breakers.items():
+            if self.config.backends[name].engine == engine:
+                breaker.forget()
 
     def _build_servers(self, attempts: Attempts, registry: CollectorRegistry) -> None:
         server = self.config.server

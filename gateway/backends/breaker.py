@@ -31,9 +31,12 @@ class Breaker:
             return self._open_until - now
         return self._pause_s if self._probing else 0.0
 
-    def enter(self) -> None:
-        """A call is about to be made; after a pause it is the only one until its result is known."""
-        self._probing = self._tripped
+    def enter(self, now: float) -> None:
+        """A call is about to be made; after a pause it is the only one until its result is known.
+
+        One that was let in before the breaker opened, and waited for a slot meanwhile, is no probe.
+        """
+        self._probing = self._tripped and now >= self._open_until
 
     def succeeded(self) -> None:
         """The call was answered."""
@@ -64,3 +67,11 @@ class Breaker:
     def gave_no_evidence(self) -> None:
         """The call ended for a reason that says nothing of the backend, such as a caller who hung up."""
         self._probing = False
+
+    def forget(self) -> None:
+        """What was seen of the backend holds no more: it has been started anew."""
+        self._recent.clear()
+        self._consecutive = 0
+        self._open_until = 0.0
+        self._pause_s = _FIRST_PAUSE_S
+        self._tripped = self._probing = False

@@ -1,13 +1,14 @@
 """An engine of this box, or one attached to it: the same API, at an address that changes with each start."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import msgspec
 
 from gateway.backends.chat import ChatClient
 from gateway.backends.profile import Profile
 from gateway.backends.requests import ignored_fields, upstream_body
-from gateway.errors import Reason, Rejected
+from gateway.errors import EngineGone, Unreachable
 from gateway.messages import ChatRequest, Completion
 from gateway.ports import AnswerStream, Call
 from gateway.types import BackendSpec, EngineView
@@ -37,17 +38,27 @@ class LocalBackend:
 
     async def complete(self, call: Call) -> Completion:
         """The whole answer."""
-        return await self._client.complete(self._url(), self._body(call, stream=False), call.deadline)
+        with self._reached():
+            return await self._client.complete(self._url(), self._body(call, stream=False), call.deadline)
 
     async def stream(self, call: Call) -> AnswerStream:
         """The answer in pieces."""
-        return await self._client.stream(self._url(), self._body(call, stream=True), call.deadline)
+        with self._reached():
+            return await self._client.stream(self._url(), self._body(call, stream=True), call.deadline)
+
+    @contextmanager
+    def _reached(self) -> Iterator[None]:
+        """An engine that takes no connection has died a moment ago; the host is about to say so."""
+        try:
+            yield
+        except Unreachable as error:
+            raise EngineGone(f"{self.spec.name}: its engine takes no connections") from error
 
     def _url(self) -> str:
         view = self._view()
         if view is None or view.url is None:
             detail = "not seen yet" if view is None else view.detail
-            raise Rejected(f"{self.spec.name}: {detail}", reason=Reason.ENGINE_UNHEALTHY)
+            raise EngineGone(f"{self.spec.name}: {detail}")
         return view.url + "/v1/chat/completions"
 
     def _body(self, call: Call, *, stream: bool) -> dict[str, object]:

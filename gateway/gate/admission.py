@@ -15,6 +15,7 @@ _WAIT_SHARE = 0.25
 _SMOOTHING = 0.2
 _FIRST_GUESS_S = 2.0
 _MAX_RETRY_AFTER_S = 60.0
+_DOUBT_S = 1.0
 
 
 class GateSettings(Struct, frozen=True, kw_only=True):
@@ -33,6 +34,21 @@ class _Engine:
         self.view: EngineView | None = None
         self.hold_s = _FIRST_GUESS_S
 
+    def see(self, view: EngineView) -> None:
+        """Take note of its state."""
+        self.view = view
+        self.permits.set_open(is_open=view.ready)
+
+    def doubt(self) -> None:
+        """Somebody met it dead: the others are not sent after them. For a moment only, as who watches the engine says
+        more soon, and perhaps it was nothing.
+        """
+        self.permits.set_open(is_open=False)
+        asyncio.get_running_loop().call_later(_DOUBT_S, self._look_again)
+
+    def _look_again(self) -> None:
+        self.permits.set_open(is_open=self.view is not None and self.view.ready)
+
 
 class Gate:
     """Admission to every engine of this box."""
@@ -45,8 +61,11 @@ class Gate:
         """Take note of an engine's state; those who wait enter as soon as it is ready."""
         engine = self._engines.get(view.name)
         if engine is not None:
-            engine.view = view
-            engine.permits.set_open(is_open=view.ready)
+            engine.see(view)
+
+    def is_open(self, name: str) -> bool:
+        """Whether engine `name` takes requests at present, free slots or not."""
+        return self._engines[name].permits.is_open
 
     async def enter(self, name: str, sla: SlaClass, *, alone: bool, deadline: float) -> Permit:
         """A permit for engine `name`. `alone`: no other backend may answer, so waiting longer is worth it.
@@ -92,7 +111,7 @@ class Gate:
             engine.hold_s += _SMOOTHING * (clock() - entered - engine.hold_s)
             permit.release()
 
-        return Permit(release)
+        return Permit(release, engine.doubt)
 
 
 def _rejected(engine: _Engine, name: str) -> Rejected:

@@ -11,8 +11,13 @@ from gateway.types import Priority
 class Permit:
     """The right to use one slot of an engine, until `release`."""
 
-    def __init__(self, release: Callable[[], None]) -> None:
+    def __init__(self, release: Callable[[], None], doubt: Callable[[], None] = lambda: None) -> None:
         self._release: Callable[[], None] | None = release
+        self._doubt = doubt
+
+    def doubt(self) -> None:
+        """The engine broke off or took no connection. Said before the slot is given back, to whoever waits for it."""
+        self._doubt()
 
     def release(self) -> None:
         """Give the slot back; a second call does nothing."""
@@ -46,6 +51,11 @@ class PermitQueue:
     def waiting(self) -> int:
         """How many wait."""
         return len(self._waiters)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether people are let in."""
+        return self._open
 
     def set_open(self, *, is_open: bool) -> None:
         """Let people in, or not for now."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,7 +13,7 @@ from gateway.backends.chat import ChatClient
 from gateway.backends.local import LocalBackend
 from gateway.backends.openai import OpenAIBackend
 from gateway.backends.profile import PLAIN, Profile
-from gateway.errors import Reason, Rejected
+from gateway.errors import EngineGone, Reason, Rejected
 from gateway.messages import Message, Sampling
 from gateway.ports import Backend, Call
 from gateway.types import EngineView
@@ -129,6 +130,21 @@ async def test_an_engine_without_an_address_is_not_called(view: EngineView | Non
         assert caught.value.reason is Reason.ENGINE_UNHEALTHY
         assert words in str(caught.value)
     await client.close()
+
+
+async def test_an_engine_that_takes_no_connection_is_gone() -> None:
+    """Nothing was sent: no failed call, but an engine that is unwell."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+        client = ChatClient("small", DEADLINES, {})
+        backend = engine(address, client)
+        for ask in (backend.complete, backend.stream):
+            with pytest.raises(EngineGone) as caught:
+                await ask(call())
+            assert caught.value.reason is Reason.ENGINE_UNHEALTHY
+            assert str(caught.value) == f"{SPEC.name}: its engine takes no connections"
+        await client.close()
 
 
 async def test_a_provider_is_served_by_no_engine() -> None:

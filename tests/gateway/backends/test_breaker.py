@@ -65,6 +65,24 @@ HISTORIES: dict[str, list[Step]] = {
         (16, "none", 0),
         (16, "call", 15),
     ],
+    "calls that waited for a slot while it opened": [
+        *((0, "fail", 0),) * 4,
+        (0, "fail", 15),
+        (1, "call", 14),
+        (1, "fail", 15),
+        *((1, "call", 15), (1, "fail", 15)) * 8,
+        (16, "call", 15),
+        (16, "ok", 0),
+    ],
+    "a backend that is started anew": [
+        *((0, "fail", 0),) * 4,
+        (0, "fail", 15),
+        (15, "call", 15),
+        (15, "fail", 30),
+        (16, "anew", 0),
+        *((17, "fail", 0),) * 4,
+        (17, "fail", 15),
+    ],
     "a backend that names a time": [(0, "told", 7), (3, "wait", 4), (7, "wait", 0), (7, "call", 0), (7, "fail", 0)],
     "a probe that is told to wait": [
         *((0, "fail", 0),) * 4,
@@ -91,7 +109,7 @@ def play(breaker: Breaker, time: float, event: str) -> None:
     """Let it happen."""
     match event:
         case "call":
-            breaker.enter()
+            breaker.enter(time)
         case "ok":
             breaker.succeeded()
         case "fail":
@@ -100,6 +118,8 @@ def play(breaker: Breaker, time: float, event: str) -> None:
             breaker.told_to_wait(time, 7.0)
         case "none":
             breaker.gave_no_evidence()
+        case "anew":
+            breaker.forget()
 
 
 @pytest.mark.parametrize("name", HISTORIES)
@@ -132,6 +152,6 @@ def test_no_history_shuts_a_backend_out_for_good(events: list[tuple[str, float]]
         breaker.gave_no_evidence()
     now += 120
     assert breaker.open_for(now) == 0
-    breaker.enter()
+    breaker.enter(now)
     breaker.succeeded()
     assert breaker.open_for(now) == 0

@@ -164,6 +164,33 @@ async def test_an_engine_that_goes_down_lets_nobody_else_in() -> None:
     ]
 
 
+async def test_who_waits_is_not_sent_after_those_who_met_it_dead() -> None:
+    """The gate is shut before the slot is given on; once the host has spoken of a successor, it opens for that."""
+    subject = gate()
+    permit = await enter(subject)
+    started = now()
+    waiting = asyncio.create_task(enter(subject, alone=True))
+    await asyncio.sleep(0)
+    permit.doubt()
+    permit.release()
+    assert not subject.is_open("small")
+    asyncio.get_running_loop().call_later(0.5, subject.update, LOADING)
+    asyncio.get_running_loop().call_later(4.0, subject.update, UP)
+    await waiting
+    assert now() - started == pytest.approx(4.0)
+
+
+async def test_a_doubt_that_nobody_shares_passes() -> None:
+    """An engine that broke off once and is as well as before is asked again after a second."""
+    subject = gate()
+    permit = await enter(subject)
+    permit.doubt()
+    permit.release()
+    started = now()
+    await enter(subject)
+    assert now() - started == pytest.approx(1.0)
+
+
 async def test_an_engine_that_nobody_configured_is_not_noticed() -> None:
     """Its reports change nothing."""
     subject = gate(None)

@@ -1,0 +1,97 @@
+"""What one physical call cost, and what it says of its backend."""
+
+import asyncio
+from collections.abc import Callable
+
+from gateway.backends.breaker import Breaker
+from gateway.errors import BackendError, Reason, Refused
+from gateway.messages import Choice, Completion, Usage, UsageQuality
+from gateway.outcome import AttemptStatus
+from gateway.prices import usage_cost
+from gateway.run import Attempt, Run
+from gateway.tokens import estimate
+from gateway.types import BackendSpec
+
+UNTOLD_WAIT_S = 1.0
+"""How long a backend is left alone that wants no call at present and does not say for how long."""
+
+
+class Settlement:
+    """What a call cost and what it says of its backend, written down exactly once.
+
+    `written` tells how many tokens of an answer had come, or were to be expected; it is asked where the backend has
+    not said.
+    """
+
+    def __init__(self, attempt: Attempt, breaker: Breaker, spec: BackendSpec, run: Run) -> None:
+        self._attempt = attempt
+        self._breaker = breaker
+        self._spec = spec
+        self._run = run
+
+    def answered(self, model: str, usage: Usage, finish_reason: str, written: Callable[[], int]) -> None:
+        """A complete answer."""
+        self._breaker.succeeded()
+        self._attempt.model = model or self._spec.model
+        self._attempt.finish_reason = finish_reason
+        self._charge(usage, written)
+        self._attempt.ended()
+
+    def failed(self, error: BackendError, written: Callable[[], int]) -> None:
+        """No answer, or half of one."""
+        now = asyncio.get_running_loop().time()
+        if error.reason is Reason.RATE_LIMIT:
+            self._breaker.told_to_wait(now, UNTOLD_WAIT_S if error.retry_after is None else error.retry_after)
+        elif isinstance(error, Refused) and error.callers_fault:
+            self._breaker.gave_no_evidence()
+        else:
+            self._breaker.failed(now)
+        self._charge(Usage() if error.billed else Usage(quality=UsageQuality.EXACT), written)
+        self._attempt.ended(AttemptStatus.FAILED, error)
+
+    def never_began(self) -> None:
+        """The backend found that it could not even be called: there was no attempt."""
+        self._breaker.gave_no_evidence()
+        self._run.attempts.remove(self._attempt)
+
+    def cancelled(self, written: Callable[[], int]) -> None:
+        """Nobody waits for it any more."""
+        self._breaker.gave_no_evidence()
+        self._charge(Usage(), written)
+        self._attempt.ended(AttemptStatus.CANCELLED)
+
+    def cut(self, model: str, usage: Usage, written: Callable[[], int]) -> None:
+        """A good answer that was not needed to its end."""
+        self._breaker.succeeded()
+        self._attempt.model = model or self._spec.model
+        self._charge(usage, written)
+        self._attempt.ended(AttemptStatus.SUPERSEDED)
+
+    def _charge(self, usage: Usage, written: Callable[[], int]) -> None:
+        """Unknown usage is charged as the prompt at its largest and all that was written: not below the invoice."""
+        if usage.quality is UsageQuality.UNKNOWN:
+            prompt = self._run.decided.classification.prompt
+            usage = Usage(prompt=prompt.tokens + prompt.error, completion=written(), quality=UsageQuality.ESTIMATED)
+        self._attempt.usage = usage
+        self._attempt.cost_nano = usage_cost(self._spec.price, usage)
+
+
+def expected(run: Run) -> int:
+    """Tokens of an answer that nobody has seen."""
+    sampling, expected = run.request.sampling, run.decided.classification.expected_output
+    return sampling.n * min(expected, sampling.max_tokens or expected)
+
+
+def nothing() -> int:
+    """No answer had begun."""
+    return 0
+
+
+def written(completion: Completion) -> int:
+    """Tokens of an answer: counted where logprobs came, else estimated from its text."""
+    return sum(len(choice.logprobs) if choice.logprobs else _estimated(choice) for choice in completion.choices)
+
+
+def _estimated(choice: Choice) -> int:
+    calls = [part for call in choice.tool_calls for part in (call.function.name, call.function.arguments)]
+    return estimate("".join([choice.reasoning or "", choice.text or "", choice.refusal or "", *calls])).tokens
