@@ -13,23 +13,17 @@ import argparse
 import contextlib
 import hashlib
 import json
-import os
 import pathlib
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Iterator
 from typing import Any
 
-import httpx
+from scripts.benchmarks.run_gateway import HERE, cpu_seconds, free_port, gateway, memory_mb, upstream
 
-HERE = pathlib.Path(__file__).parent
 CONNECTIONS = 16
 STREAM_TOKENS = 100
 KEY = "bench-key"
-_TRIES, _PAUSE_S = 300, 0.1
 Row = dict[str, Any]
 
 CONFIG = """
@@ -69,30 +63,28 @@ def main() -> None:
 def measure(seconds: float) -> list[Row]:
     """Every row of the table."""
     with tempfile.TemporaryDirectory(prefix="fb") as folder, contextlib.ExitStack() as stack:
-        api, admin, upstream = (_free_port() for _ in range(3))
-        stack.enter_context(
-            _process("upstream", upstream, [str(HERE / "overhead_upstream.py"), str(upstream), str(STREAM_TOKENS)])
-        )
+        api, admin, behind = (free_port() for _ in range(3))
+        stack.enter_context(upstream(behind, STREAM_TOKENS))
         home = pathlib.Path(folder)
-        _write_home(home, api=api, admin=admin, upstream=upstream)
-        gateway = stack.enter_context(_gateway(home, api))
-        rest = _memory_mb(gateway)
+        _write_home(home, api=api, admin=admin, upstream_port=behind)
+        pid = stack.enter_context(gateway(home, api))
+        rest = memory_mb(pid)
         rows = [
-            _row(f"{model}, {kind}", gateway, api, upstream, _body(model, stream=kind == "stream"), seconds)
+            _row(f"{model}, {kind}", pid, api, behind, _body(model, stream=kind == "stream"), seconds)
             for model in ("auto", "local")
             for kind in ("unary", "stream")
         ]
-        rows.append({"name": "memory", "at_rest_mb": rest, "after_load_mb": _memory_mb(gateway)})
+        rows.append({"name": "memory", "at_rest_mb": rest, "after_load_mb": memory_mb(pid)})
     rows.append(_decisions())
     return rows
 
 
-def _row(name: str, gateway: int, api: int, upstream: int, body: bytes, seconds: float) -> Row:
+def _row(name: str, pid: int, api: int, behind: int, body: bytes, seconds: float) -> Row:
     _load(api, body, 1.0)
-    direct = _load(upstream, body, min(2.0, seconds))
-    before = _cpu_seconds(gateway)
+    direct = _load(behind, body, min(2.0, seconds))
+    before = cpu_seconds(pid)
     through = _load(api, body, seconds)
-    used = _cpu_seconds(gateway) - before
+    used = cpu_seconds(pid) - before
     count = len(through["latencies_ms"])
     return {
         "name": name,
@@ -127,69 +119,15 @@ def _load(port: int, body: bytes, seconds: float) -> dict[str, Any]:
     return found
 
 
-def _write_home(home: pathlib.Path, *, api: int, admin: int, upstream: int) -> None:
+def _write_home(home: pathlib.Path, *, api: int, admin: int, upstream_port: int) -> None:
     digest = hashlib.sha256(KEY.encode()).hexdigest()
-    text = CONFIG.format(api=api, admin=admin, url=f"http://127.0.0.1:{upstream}", hash=digest)
+    text = CONFIG.format(api=api, admin=admin, url=f"http://127.0.0.1:{upstream_port}", hash=digest)
     (home / "forebay.yaml").write_text(text, encoding="utf-8")
     calibration = home / "calibration"
     calibration.mkdir()
     floors = {band: {"low": -2.0, "usual": -0.5} for band in ("cold", "warm", "hot")}
     measured = {"model": "bench", "measured_at": 0.0, "answers": 0, "floors": floors}
     (calibration / "local.json").write_text(json.dumps(measured), encoding="utf-8")
-
-
-@contextlib.contextmanager
-def _gateway(home: pathlib.Path, api: int) -> Iterator[int]:
-    command = ["-m", "gateway.cli.main", "serve", "--config", str(home / "forebay.yaml")]
-    with (home / "requests.log").open("wb") as log, _process("gateway", api, command, home=home, out=log) as pid:
-        _wait(f"http://127.0.0.1:{api}/ready")
-        yield pid
-
-
-@contextlib.contextmanager
-def _process(
-    name: str, port: int, command: list[str], home: pathlib.Path | None = None, out: Any = None
-) -> Iterator[int]:
-    environment = dict(os.environ) | ({} if home is None else {"FOREBAY_HOME": str(home)})
-    process = subprocess.Popen([sys.executable, *command], env=environment, stdout=out, stderr=subprocess.PIPE)
-    try:
-        _wait(f"http://127.0.0.1:{port}/health")
-        yield process.pid
-    finally:
-        process.terminate()
-        _, errors = process.communicate(timeout=30)
-        if process.returncode not in (0, -15):
-            print(f"{name} ended with {process.returncode}: {errors.decode()[-2000:]}", file=sys.stderr)
-
-
-def _wait(url: str) -> None:
-    pause = threading.Event()
-    for _ in range(_TRIES):
-        with contextlib.suppress(httpx.TransportError):
-            if httpx.get(url, timeout=2).is_success:
-                return
-        pause.wait(_PAUSE_S)
-    raise SystemExit(f"{url} did not answer within {_TRIES * _PAUSE_S:.0f} s")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _cpu_seconds(pid: int) -> float:
-    """User and system time of all threads of a process."""
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _memory_mb(pid: int) -> float:
-    for line in pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmRSS:"):
-            return round(int(line.split()[1]) / 1024, 1)
-    raise SystemExit(f"process {pid} has no VmRSS")
 
 
 def _quantile(found: dict[str, Any], share: float) -> float:

@@ -4,14 +4,14 @@ Prints JSON: microseconds at the median and at the 99th percentile, by prompt to
 """
 
 import json
+import math
 import random
-import time
 
 from gateway.classify import DEFAULT_TASKS, Classifier, Difficulty
+from gateway.decision import Decider
 from gateway.messages import ChatRequest, Message
 from gateway.policy import Policy, Regions
-from gateway.routing import RoutingTable, Target, plan
-from gateway.tokens import estimate_prompt
+from gateway.routing import RoutingTable
 from gateway.types import BackendSpec, Capability, Identity, SlaClass, Tier
 
 ROUNDS = 400
@@ -23,29 +23,24 @@ applies, then list each invoice over 4,500 EUR; def main(): return x == 3 and no
 
 def main() -> None:
     """Measure and print."""
+    decider = _decider()
+    identity = Identity(tenant="t", key="k", sla=SlaClass(name="c"))
+    found = {}
+    for length in LENGTHS:
+        requests = [_request(length, seed) for seed in range(ROUNDS)]
+        times = sorted(decider.decide(request, identity, math.inf).took_s * 1e6 for request in requests)
+        found[f"{length}_tokens_us"] = [round(times[len(times) // 2]), round(times[int(0.99 * len(times))])]
+    print(json.dumps(found))
+
+
+def _decider() -> Decider:
     specs = {
         name: BackendSpec(name=name, model=name, region="eu", capabilities=frozenset(Capability))
         for name in ("local", "mini", "big")
     }
     tiers = {Tier.LIGHT: ("local",), Tier.MID: ("mini",), Tier.PREMIUM: ("big",)}
-    table = RoutingTable(specs, tiers, {})
     policy = Policy(Regions({"eu": ("eu",)}), local_only=False)
-    classifier = Classifier(Difficulty.shipped(), DEFAULT_TASKS)
-    identity = Identity(tenant="t", key="k", sla=SlaClass(name="c"))
-    found = {}
-    for length in LENGTHS:
-        times = []
-        for round_ in range(ROUNDS):
-            request = _request(length, round_)
-            began = time.perf_counter()
-            prompt = estimate_prompt(request)
-            constraints = policy.constrain(request, identity, prompt, 1e9)
-            classification = classifier.classify(request, prompt)
-            plan(table, Target(), constraints, classification, allow_fallback=False, max_tokens=None)
-            times.append((time.perf_counter() - began) * 1e6)
-        times.sort()
-        found[f"{length}_tokens_us"] = [round(times[len(times) // 2]), round(times[int(0.99 * len(times))])]
-    print(json.dumps(found))
+    return Decider(policy, Classifier(Difficulty.shipped(), DEFAULT_TASKS), RoutingTable(specs, tiers, {}))
 
 
 def _request(tokens: int, seed: int) -> ChatRequest:

@@ -7,10 +7,10 @@ import pytest
 
 from tests.architecture.source import ROOT
 
-COMMANDS = ("scripts/run", "scripts/test", "scripts/check", "scripts/lock", ".ci/run")
+COMMANDS = tuple(f"scripts/{name}" for name in ("run", "test", "check", "lock", "bench", "fit-difficulty"))
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", [*COMMANDS, ".ci/run"])
 def test_the_command_can_be_started(name: str) -> None:
     """It is executable, parses, names its interpreter and stops at the first error."""
     path = ROOT / name
@@ -19,6 +19,15 @@ def test_the_command_can_be_started(name: str) -> None:
     assert os.access(path, os.X_OK)
     assert "set -euo pipefail" in path.read_text(encoding="utf-8")
     assert subprocess.run(["bash", "-n", path], check=False, timeout=60).returncode == 0
+
+
+def test_every_benchmark_is_in_the_list_of_benchmarks() -> None:
+    """`scripts/bench` without a name lists what there is, a line each."""
+    done = subprocess.run([ROOT / "scripts" / "bench"], capture_output=True, text=True, check=False, timeout=60)
+    listed = {line.split()[0] for line in done.stderr.splitlines() if line.startswith("  ")}
+    files = (ROOT / "scripts" / "benchmarks").glob("*.py")
+    assert done.returncode == 2
+    assert listed == {path.stem for path in files if "_" not in path.stem}
 
 
 def test_ci_runs_what_people_run() -> None:
