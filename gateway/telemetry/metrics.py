@@ -144,7 +144,7 @@ class _Rates(Collector):
         self._metrics = metrics
 
     def collect(self) -> Iterable[Metric]:
-        """A gauge per rate that has a denominator."""
+        """A gauge per rate, without a sample as long as it has no denominator."""
         rates = (
             ("forebay_escalation_rate", "Escalated requests ÷ all requests.", self._metrics.escalation_rate),
             (
@@ -155,8 +155,7 @@ class _Rates(Collector):
             ("forebay_blended_cost_usd", "US dollars per request.", self._metrics.blended_cost_usd),
         )
         for name, meaning, value in rates:
-            if value is not None:
-                yield GaugeMetricFamily(name, meaning, value=value)
+            yield GaugeMetricFamily(name, meaning, value=value)
 
 
 class GateCollector(Collector):

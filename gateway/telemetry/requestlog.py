@@ -32,28 +32,36 @@ class RequestLog:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self.dropped = 0
+        # Each is counted by one thread alone.
+        self._too_many = 0
+        self._unwritten = 0
         self._batches: BackgroundBatches[Outcome] = BackgroundBatches(
             "forebay-request-log", self._write, pause_s=_GATHER_S
         )
+
+    @property
+    def dropped(self) -> int:
+        """Outcomes without a line: they came too fast, or nobody took their lines."""
+        return self._too_many + self._unwritten
 
     def record(self, outcome: Outcome) -> None:
         """Queue one line; returns at once."""
         if len(self._batches) < _MAX_WAITING:
             self._batches.add(outcome)
         else:
-            self.dropped += 1
+            self._too_many += 1
 
     def close(self, patience_s: float = 5.0) -> None:
         """Write what is queued; a reader who takes nothing is given up after `patience_s` seconds."""
-        self.dropped += self._batches.close(patience_s)
+        left = self._batches.close(patience_s)
+        self._too_many += left
 
     def _write(self, batch: Sequence[Outcome]) -> int:
         try:
             self._write_all("".join([line(outcome) + "\n" for outcome in batch]).encode())
         except (OSError, ValueError):
             # Nobody reads any more, the disk is full, or a name is no text; answers go on without it.
-            self.dropped += len(batch)
+            self._unwritten += len(batch)
         return len(batch)
 
     def _write_all(self, data: bytes) -> None:
