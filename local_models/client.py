@@ -17,7 +17,7 @@ from msgspec import structs
 
 from local_models.errors import EngineNotUp, HostError
 from local_models.hostlink import HostLink, reach_host
-from local_models.protocol import Ensure, Ensured, Snapshots
+from local_models.protocol import VERSION, Ensure, Ensured, FromHost, Snapshots
 from local_models.types import EngineMetrics, EngineSnapshot, EngineSpec, EngineState, Replica
 
 __all__ = ["EngineHost", "EngineMetrics", "EngineSnapshot", "EngineSpec", "EngineState", "Replica"]
@@ -37,8 +37,9 @@ class EngineHost:
     """
 
     def __init__(
-        self, home: Path, specs: tuple[EngineSpec, ...], command: tuple[str, ...] | None, *, keep: bool
+        self, home: Path, specs: tuple[EngineSpec, ...] | None, command: tuple[str, ...] | None, *, keep: bool
     ) -> None:
+        """`specs` None: follow what runs, and ask for nothing."""
         self._home = home.absolute()
         self._specs = specs
         self._command = command
@@ -65,6 +66,19 @@ class EngineHost:
         """
         engines = cls(home, tuple(specs), command, keep=keep)
         await engines._begin()
+        return engines
+
+    @classmethod
+    async def watch(cls, home: Path) -> Self | None:
+        """Follow the engines that run under this home already, without changing anything; None when there is no host.
+
+        Raises HostError when the host is of another version, or does not behave.
+        """
+        engines = cls(home, None, None, keep=False)
+        try:
+            await engines._begin()
+        except OSError:
+            return None
         return engines
 
     async def __aenter__(self) -> Self:
@@ -99,15 +113,22 @@ class EngineHost:
         """Stop following. With `stop` the engines are stopped first, and the host ends when nobody else uses it;
         otherwise everything goes on as `attach` says.
         """
-        if self._following is not None:
-            self._following.cancel()
-            await asyncio.wait((self._following,))
-            self._following = None
+        await self._unfollow()
         if self._link is not None:
             if stop:
                 # A host that is lost takes its engines with it.
                 with suppress(OSError, HostError):
                     await self._link.stop_engines()
+            self._hang_up()
+
+    async def leave(self) -> None:
+        """Stop following for good. Engines that others use too go on; otherwise they and the host end, unless they are
+        to be kept. Returns when that is done.
+        """
+        await self._unfollow()
+        if self._link is not None:
+            with suppress(OSError):  # a host that is lost takes its engines with it
+                await self._link.take_leave()
             self._hang_up()
 
     async def _begin(self) -> None:
@@ -123,18 +144,38 @@ class EngineHost:
         return latest
 
     async def _connect(self) -> None:
-        link = await reach_host(self._home, self._command)
+        if self._specs is None:
+            link = await self._reach_what_runs()
+        else:
+            link = await reach_host(self._home, self._command)
         try:
-            await link.send(Ensure(self._specs, self._keep))
+            if self._specs is not None:
+                await link.send(Ensure(self._specs, self._keep))
+            last = Ensured if self._specs is not None else Snapshots
             latest: tuple[EngineSnapshot, ...] = ()
+            message: FromHost | None = None
             async with asyncio.timeout(_ENSURE_S):
-                while not isinstance(message := await link.receive(_SILENCE_S), Ensured):
+                while not isinstance(message, last):
+                    message = await link.receive(_SILENCE_S)
                     latest = message.engines if isinstance(message, Snapshots) else latest
         except BaseException:
             link.close()
             raise
         self._take(latest)
         self._link = link
+
+    async def _reach_what_runs(self) -> HostLink:
+        link = await HostLink.connect(self._home)
+        if link.version != VERSION:
+            link.close()
+            raise HostError(f"engines of another version of Forebay run under {self._home}")
+        return link
+
+    async def _unfollow(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.wait((self._following,))
+            self._following = None
 
     async def _follow(self) -> None:
         try:

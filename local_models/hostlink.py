@@ -87,6 +87,13 @@ class HostLink:
                 pass
         await self.send(Bye())
 
+    async def take_leave(self) -> None:
+        """Leave for good; returns when the host has gone on with its other clients, or has stopped its engines."""
+        await self.send(Bye())
+        async with asyncio.timeout(_STOP_S):
+            while not self._reader.at_eof():
+                await self._reader.readline()
+
     def close(self) -> None:
         """Hang up."""
         self._writer.close()

@@ -41,6 +41,7 @@ class Reception:
         self._keep = False
         self._present = 0
         self._greeted: set[asyncio.StreamWriter] = set()
+        self._farewells: set[asyncio.StreamWriter] = set()
         self._arrived = asyncio.Event()
         self._deserted = asyncio.Event()
         self._deserted.set()
@@ -49,6 +50,7 @@ class Reception:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One client, from its first line to its end."""
         self._present += 1
+        self._let_go()
         self._deserted.clear()
         self._arrived.set()
         left_for_good = False
@@ -59,8 +61,12 @@ class Reception:
         finally:
             self._present -= 1
             self._greeted.discard(writer)
-            writer.close()
             self._part(for_good=left_for_good)
+            if left_for_good and self._patience == 0.0 and not self._present:
+                # With it goes the host; it hears the line go dead when the engines are gone.
+                self._farewells.add(writer)
+            else:
+                writer.close()
 
     async def push(self) -> None:
         """Tell every client what there is, at each change and at least each second."""
@@ -88,6 +94,7 @@ class Reception:
         self._tell(self._greeted)
         for writer in self._greeted:
             writer.close()
+        self._let_go()
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Whether the client took its leave."""
@@ -118,6 +125,10 @@ class Reception:
                 _send(writer, Stopped())
             case _:
                 raise HostError(f"unexpected here: {type(message).__name__.lower()}")
+
+    def _let_go(self) -> None:
+        while self._farewells:
+            self._farewells.pop().close()
 
     def _part(self, *, for_good: bool) -> None:
         if self._present:

@@ -104,15 +104,52 @@ async def test_engines_of_a_client_that_stays_away_are_stopped(tmp_path: Path) -
 
 async def test_engines_that_are_to_be_kept_outlast_the_linger_time(tmp_path: Path) -> None:
     """With `keep` a host without clients goes on; the next client finds the same engine and can stop it."""
-    first = await EngineHost.attach(tmp_path, [fake_spec()], keep=True, command=command(linger=0.2))
+    first = await EngineHost.attach(tmp_path, [fake_spec()], keep=True, command=command(linger=1.0))
     before = await first.wait_up("fake", timeout=PATIENCE_S)
     host = host_of(tmp_path)
     await first.close(stop=False)
     with pytest.raises(psutil.TimeoutExpired):
-        await asyncio.to_thread(host.wait, 1.5)
-    async with attached(tmp_path, fake_spec(), linger=0.2) as second:
+        await asyncio.to_thread(host.wait, 3.0)
+    async with attached(tmp_path, fake_spec(), linger=1.0) as second:
         assert second.snapshots()["fake"].pid == before.pid
     await asyncio.to_thread(gone, host)
+
+
+async def test_who_only_watches_changes_nothing(tmp_path: Path) -> None:
+    """It sees the engines of another client, asks for none itself, and they go on when it leaves."""
+    assert await EngineHost.watch(tmp_path) is None
+    async with attached(tmp_path, fake_spec()) as engines:
+        before = await engines.wait_up("fake", timeout=PATIENCE_S)
+        watching = await EngineHost.watch(tmp_path)
+        assert watching is not None
+        assert (await watching.wait_up("fake", timeout=PATIENCE_S)).pid == before.pid
+        await engines.close(stop=False)
+        await watching.close(stop=False)
+    async with attached(tmp_path, fake_spec()) as back:
+        assert back.snapshots()["fake"].pid == before.pid
+
+
+async def test_who_leaves_for_good_leaves_engines_to_others(tmp_path: Path) -> None:
+    """While somebody else uses them they go on; with the last one they end at once, however long the linger time."""
+    first = await EngineHost.attach(tmp_path, [fake_spec()], command=command(linger=600))
+    second = await EngineHost.attach(tmp_path, [fake_spec()], command=command(linger=600))
+    before = await first.wait_up("fake", timeout=PATIENCE_S)
+    assert before.pid is not None
+    host = host_of(tmp_path)
+    await first.leave()
+    assert (await second.wait_up("fake", timeout=PATIENCE_S)).pid == before.pid
+    await second.leave()
+    assert session_members(before.pid) == ()
+    await asyncio.to_thread(gone, host)
+
+
+async def test_after_the_last_one_has_left_there_is_no_host(tmp_path: Path) -> None:
+    """Who comes then is told so, or gets another one: leaving takes as long as the engines need to end."""
+    for _ in range(2):
+        engines = await EngineHost.attach(tmp_path, [fake_spec()], command=command())
+        await engines.wait_up("fake", timeout=PATIENCE_S)
+        await engines.leave()
+        assert await EngineHost.watch(tmp_path) is None
 
 
 async def test_another_spec_of_the_same_name_is_another_engine(tmp_path: Path) -> None:
