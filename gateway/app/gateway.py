@@ -4,7 +4,6 @@ import asyncio
 import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Self
@@ -12,14 +11,12 @@ from typing import Self
 from prometheus_client import CollectorRegistry
 
 from gateway.app import nouns
+from gateway.app.backends import connected, nowhere
 from gateway.app.calibrations import calibrations
 from gateway.app.decision import classifier, policy
 from gateway.app.engines import Engines, engine_specs
 from gateway.attempt import Attempts
 from gateway.backends.breaker import Breaker
-from gateway.backends.chat import ChatClient
-from gateway.backends.local import LocalBackend
-from gateway.backends.openai import OpenAIBackend
 from gateway.broker import Broker, Stages
 from gateway.confidence import Confidence
 from gateway.config.schema import Backend, Config
@@ -126,14 +123,10 @@ class Gateway:
         self.admin = build_admin(self.version, registry, self.gate, readiness)
 
     async def _backend(self, name: str, section: Backend, stack: AsyncExitStack) -> BackendPort:
-        spec = self.table.specs[name]
-        client = ChatClient(name, nouns.deadlines(section.timeouts), _authorization(section))
+        view = nowhere if self.engines is None else self.engines.view
+        backend, client = connected(self.table.specs[name], section, view)
         stack.push_async_callback(client.close)
-        profile = nouns.profile(section.params)
-        if section.engine is not None:
-            assert self.engines is not None
-            return LocalBackend(spec, partial(self.engines.view, section.engine), profile, client)
-        return OpenAIBackend(spec, section.base_url or "", profile, client)
+        return backend
 
 
 def _prepare(home: Path) -> None:
@@ -144,10 +137,6 @@ def _prepare(home: Path) -> None:
         raise HomeUnusable(
             f"cannot make the folder {home} ({error.strerror}): set FOREBAY_HOME to one that can be made"
         ) from error
-
-
-def _authorization(section: Backend) -> Mapping[str, str]:
-    return {} if section.api_key is None else {"authorization": f"Bearer {section.api_key.get_secret_value()}"}
 
 
 def _log_sink(config: Config) -> int | None:

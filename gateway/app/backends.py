@@ -1,0 +1,33 @@
+"""A backend as requests reach it: its adapter, its connections, and where its engine is at the moment."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from gateway.app import nouns
+from gateway.backends.chat import ChatClient
+from gateway.backends.local import LocalBackend
+from gateway.backends.openai import OpenAIBackend
+from gateway.config.schema import Backend
+from gateway.ports import Backend as BackendPort
+from gateway.types import BackendSpec, EngineView
+
+View = Callable[[str], EngineView | None]
+"""What is known of an engine, by its name, at this moment."""
+
+
+def connected(spec: BackendSpec, section: Backend, view: View) -> tuple[BackendPort, ChatClient]:
+    """The backend and the client whose connections it uses; close that one when done. Opens nothing yet."""
+    client = ChatClient(spec.name, nouns.deadlines(section.timeouts), _authorization(section))
+    profile = nouns.profile(section.params)
+    if section.engine is None:
+        return OpenAIBackend(spec, section.base_url or "", profile, client), client
+    return LocalBackend(spec, partial(view, section.engine), profile, client), client
+
+
+def nowhere(_engine: str) -> EngineView | None:
+    """The view of somebody who has no engines."""
+    return None
+
+
+def _authorization(section: Backend) -> Mapping[str, str]:
+    return {} if section.api_key is None else {"authorization": f"Bearer {section.api_key.get_secret_value()}"}
