@@ -10,10 +10,15 @@ from gateway.confidence.evidence import Band
 from gateway.config.schema import Backend, Config
 from gateway.errors import ForebayError
 from local_models.catalog import builtin_catalog
+from local_models.durable import write_atomically
 
 
 class CalibrationUnreadable(ForebayError):
     """A calibration file was changed by hand into something that is none."""
+
+
+class CalibrationUnsaved(ForebayError):
+    """What was measured could not be written down."""
 
 
 class Measured(Struct, frozen=True):
@@ -36,9 +41,36 @@ def calibrations(config: Config, home: Path) -> dict[str, Calibration]:
     for name, backend in config.backends.items():
         floors = _measured(config, backend, calibration_file(home, name)) or _shipped(config, backend)
         if floors:
-            temperature = backend.params.defaults.get("temperature", 1.0)
-            found[name] = Calibration(floors=floors, default_temperature=float(temperature))
+            found[name] = Calibration(floors=floors, default_temperature=default_temperature(backend))
     return found
+
+
+def keep(home: Path, backend: str, measured: Measured) -> Path:
+    """Write down what was measured of a backend, for the next start of a gateway; the file. Raises CalibrationUnsaved.
+
+    It is there whole or not at all: whatever interrupts this, the floors measured before stay in force.
+    """
+    file = calibration_file(home, backend)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(file, msgspec.json.format(msgspec.json.encode(measured)))
+    except OSError as error:
+        raise CalibrationUnsaved(
+            f"cannot write {file} ({error.strerror}): set FOREBAY_HOME to a folder of yours, and make room in it"
+        ) from error
+    return file
+
+
+def default_temperature(backend: Backend) -> float:
+    """What a backend samples at when a request names no temperature."""
+    return float(backend.params.defaults.get("temperature", 1.0))
+
+
+def model_of(config: Config, backend: Backend) -> str:
+    """The model a backend has at present; empty where an attached server's was left unnamed."""
+    if backend.engine is not None:
+        return config.engines[backend.engine].model or ""
+    return backend.model or ""
 
 
 def _measured(config: Config, backend: Backend, file: Path) -> dict[Band, Floors] | None:
@@ -49,17 +81,11 @@ def _measured(config: Config, backend: Backend, file: Path) -> dict[Band, Floors
         return None
     except (OSError, msgspec.DecodeError) as error:
         raise CalibrationUnreadable(f"{file}: {error}; delete it, or run `forebay calibrate` again") from error
-    return measured.floors if measured.model == _model(config, backend) else None
+    return measured.floors if measured.model == model_of(config, backend) else None
 
 
 def _shipped(config: Config, backend: Backend) -> dict[Band, Floors] | None:
-    entry = builtin_catalog().get(_model(config, backend))
+    entry = builtin_catalog().get(model_of(config, backend))
     if entry is None or backend.engine is None:
         return None
     return {Band(band): Floors(low, usual) for band, (low, usual) in entry.confidence_floors.items()}
-
-
-def _model(config: Config, backend: Backend) -> str:
-    if backend.engine is not None:
-        return config.engines[backend.engine].model or ""
-    return backend.model or ""

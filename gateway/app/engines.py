@@ -47,6 +47,24 @@ class Engines:
             host = await EngineHost.attach(home, specs, keep=keep)
         except (LocalModelsError, OSError) as error:
             raise EngineFailure(str(error)) from error
+        return cls._following(host, gate, came_up)
+
+    @classmethod
+    async def at_work(cls, home: Path, gate: Gate, came_up: Callable[[str], None]) -> "Engines | None":
+        """Follow the engines that run already, changing nothing; None where none does. Raises EngineFailure."""
+        try:
+            host = await EngineHost.watch(home)
+        except LocalModelsError as error:
+            raise EngineFailure(str(error)) from error
+        if host is None:
+            return None
+        if all(snapshot.state is EngineState.STOPPED for snapshot in host.snapshots().values()):
+            await host.close(stop=False)
+            return None
+        return cls._following(host, gate, came_up)
+
+    @classmethod
+    def _following(cls, host: EngineHost, gate: Gate, came_up: Callable[[str], None]) -> "Engines":
         engines = cls(host, gate, came_up)
         engines._take(host.snapshots())
         engines._task = asyncio.create_task(engines._follow())
@@ -69,10 +87,18 @@ class Engines:
 
     async def close(self, *, stop: bool) -> None:
         """Stop following, and with `stop` the engines too."""
+        await self._unfollow()
+        await self._host.close(stop=stop)
+
+    async def leave(self) -> None:
+        """Stop following; engines that nobody else uses end."""
+        await self._unfollow()
+        await self._host.leave()
+
+    async def _unfollow(self) -> None:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        await self._host.close(stop=stop)
 
     async def _follow(self) -> None:
         while True:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from typer.main import get_command
 
+from gateway.cli.calibrate import calibrate_backends
 from gateway.cli.check import check
 from gateway.cli.console import Terminal
 from gateway.cli.explain import explain
@@ -61,6 +62,7 @@ def application() -> typer.Typer:
     app.callback()(_options)
     for command in (serve, check, explain, schema):
         app.command()(command)
+    app.command("calibrate")(calibrate_backends)
     app.add_typer(models(), name="models")
     return app
 

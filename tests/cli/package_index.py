@@ -1,4 +1,6 @@
-"""A package index of the test's own that has one wheel, and can stop half-way through handing it out."""
+"""A package index of the test's own that has one wheel, and can stop half-way through handing it out; and what a pull
+from it has put on the disk.
+"""
 
 import os
 import threading
@@ -30,6 +32,12 @@ def wheel_of(folder: Path, content: bytes) -> Path:
         archive.writestr(f"{stem}.dist-info/WHEEL", tags)
         archive.writestr(f"{stem}.dist-info/RECORD", "")
     return wheel
+
+
+def files_of(home: Path) -> list[str]:
+    """Every file under the models folder, except locks."""
+    found = (path for path in (home / "models").rglob("*") if path.is_file() and ".locks" not in path.parts)
+    return sorted(str(path.relative_to(home / "models")) for path in found)
 
 
 def pip_environment(index: str) -> dict[str, str]:

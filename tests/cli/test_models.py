@@ -2,45 +2,22 @@
 
 import hashlib
 import io
-import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import msgspec
-import psutil
 import pytest
 
-from gateway.cli.console import Terminal
-from gateway.cli.main import application, run
 from local_models.catalog import MANIFEST, Manifest, ModelFile, builtin_catalog, find_installed
 from local_models.filelock import locked
-from tests.cli.package_index import MODEL, PackageIndex, package_index, pip_environment, wheel_of
+from tests.cli.commandline import Ended, forebay
+from tests.cli.package_index import MODEL, files_of, wheel_of
 
 ENTRY = builtin_catalog()[MODEL]
-COMMAND = Path(sys.executable).parent / "forebay"
-ROOT = Path(__file__).parents[2]
 PATIENCE_S = 60.0
-
-
-class Ended(NamedTuple):
-    """One run of the command line."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def document(self) -> Any:
-        """Standard output, which is one JSON document."""
-        return json.loads(self.out)
 
 
 class Screen(io.StringIO):
@@ -53,10 +30,7 @@ class Screen(io.StringIO):
 
 def models(home: Path, *arguments: str, err: io.StringIO | None = None) -> Ended:
     """`forebay models …` with this data folder."""
-    out, err = io.StringIO(), err or io.StringIO()
-    terminal = Terminal({"FOREBAY_HOME": str(home), "TERM": "xterm"}, out, err)
-    status = run(application(), terminal, ["models", *arguments])
-    return Ended(status, out.getvalue(), err.getvalue())
+    return forebay(home, "models", *arguments, err=err)
 
 
 def install(home: Path, name: str, file: ModelFile = ENTRY.files[0], size: int | None = None) -> Path:
@@ -68,12 +42,6 @@ def install(home: Path, name: str, file: ModelFile = ENTRY.files[0], size: int |
     manifest = Manifest(name=name, files=(file,), licence="MIT", pulled_at=time.time())
     (folder / MANIFEST).write_bytes(msgspec.json.encode(manifest))
     return folder / file.name
-
-
-def files_of(home: Path) -> list[str]:
-    """Every file under the models folder, except locks."""
-    found = (path for path in (home / "models").rglob("*") if path.is_file() and ".locks" not in path.parts)
-    return sorted(str(path.relative_to(home / "models")) for path in found)
 
 
 def lines_of(table: str) -> dict[str, str]:
@@ -294,94 +262,3 @@ def test_a_removal_waits_for_a_pull_of_the_same_model(home: Path) -> None:
     assert ended[0].status == 0
     assert "waiting for a pull of the same model" in err.getvalue()
     assert find_installed(MODEL, home) is None
-
-
-@contextmanager
-def pulling(home: Path, index: PackageIndex, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """The real command at work."""
-    process = subprocess.Popen(
-        [str(COMMAND), "models", "pull", MODEL, *arguments],
-        env={
-            **os.environ,
-            **pip_environment(index.url),
-            "PYTHONPATH": str(ROOT),
-            "FOREBAY_HOME": str(home),
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    with process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def eventually(condition: Callable[[], bool], what: str) -> None:
-    """Wait until it holds; fail with `what` when it does not in time."""
-    pause = threading.Event()
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, what
-        pause.wait(0.05)
-
-
-def at_work(home: Path) -> list[int]:
-    """Processes that have to do with this data folder."""
-    found = []
-    for process in psutil.process_iter(["cmdline", "status"]):
-        words = process.info["cmdline"] or ()
-        if process.info["status"] != psutil.STATUS_ZOMBIE and any(str(home) in word for word in words):
-            found.append(process.pid)
-    return found
-
-
-@pytest.fixture(scope="module")
-def real_wheel(tmp_path_factory: pytest.TempPathFactory, model_path: Path) -> Path:
-    """The wheel that the catalog names, with the real model in it."""
-    return wheel_of(tmp_path_factory.mktemp("wheel"), model_path.read_bytes())
-
-
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)]
-)
-def test_an_interrupted_pull_leaves_nothing_half_installed(
-    home: Path, real_wheel: Path, number: signal.Signals, code: int
-) -> None:
-    """In the middle of the download: nothing counts as installed, no helper goes on, and the next pull works."""
-    with package_index(real_wheel) as index:
-        with pulling(home, index) as process:
-            assert index.half_way.wait(PATIENCE_S)
-            assert files_of(home) != []
-            process.send_signal(number)
-            out, err = process.communicate(timeout=PATIENCE_S)
-            assert (process.returncode, out) == (code, "")
-        assert find_installed(MODEL, home) is None
-        assert not (home / "models" / MODEL).exists()
-        if number is not signal.SIGKILL:
-            assert err.splitlines()[-1] == f"forebay: interrupted: nothing of {MODEL} was installed"
-            assert files_of(home) == []
-            assert at_work(home) == []
-        index.release()
-        eventually(lambda: not at_work(home), "pip ends when nobody listens to it any more")
-
-        with pulling(home, index, "--json") as again:
-            out, err = again.communicate(timeout=PATIENCE_S)
-        assert again.returncode == 0, err
-        path = home / "models" / MODEL / ENTRY.files[0].name
-        assert json.loads(out) == {
-            "name": MODEL,
-            "path": str(path),
-            "bytes": ENTRY.bytes,
-            "licence": "Apache-2.0",
-            "fetched": True,
-        }
-        assert hashlib.sha256(path.read_bytes()).hexdigest() == ENTRY.files[0].sha256
-        assert files_of(home) == [f"{MODEL}/{ENTRY.files[0].name}", f"{MODEL}/{MANIFEST}"]
-
-        asked = len(index.asked)
-        with pulling(home, index) as once_more:
-            out, err = once_more.communicate(timeout=PATIENCE_S)
-        assert (once_more.returncode, err, len(index.asked)) == (0, "", asked)
-        assert out.startswith(f"{MODEL} is here already: {path} ")
