@@ -33,21 +33,36 @@ class _Engine:
         self.permits = PermitQueue(slots, max_waiting)
         self.view: EngineView | None = None
         self.hold_s = _FIRST_GUESS_S
+        self._doubt: asyncio.TimerHandle | None = None
 
     def see(self, view: EngineView) -> None:
-        """Take note of its state."""
+        """Take note of its state. A doubt of this launch outlasts the news that it is not quite well; a successor,
+        at another address, is free of it.
+        """
+        if self.view is not None and view.url != self.view.url:
+            self._forget_doubt()
         self.view = view
-        self.permits.set_open(is_open=view.ready)
+        self._open_or_shut()
 
     def doubt(self) -> None:
         """Somebody met it dead: the others are not sent after them. For a moment only, as who watches the engine says
         more soon, and perhaps it was nothing.
         """
-        self.permits.set_open(is_open=False)
-        asyncio.get_running_loop().call_later(_DOUBT_S, self._look_again)
+        self._forget_doubt()
+        self._doubt = asyncio.get_running_loop().call_later(_DOUBT_S, self._trust_again)
+        self._open_or_shut()
 
-    def _look_again(self) -> None:
-        self.permits.set_open(is_open=self.view is not None and self.view.ready)
+    def _trust_again(self) -> None:
+        self._doubt = None
+        self._open_or_shut()
+
+    def _forget_doubt(self) -> None:
+        if self._doubt is not None:
+            self._doubt.cancel()
+            self._doubt = None
+
+    def _open_or_shut(self) -> None:
+        self.permits.set_open(is_open=self.view is not None and self.view.ready and self._doubt is None)
 
 
 class Gate:

@@ -24,14 +24,14 @@ class Kind:
 
 @dataclass(slots=True)
 class Caller:
-    """One request, and its answer as far as it has come. Times are of the monotonic clock."""
+    """One request, and its answer as far as it has come; when it ended is told by the monotonic clock."""
 
     name: str
     kind: str
     raw: bytes = b""
     response: httpx.Response | None = None
-    first_at: float | None = None
-    ended_at: float | None = None
+    pieces: int = 0
+    ended_at: float = float("inf")
 
     @property
     def status(self) -> int:
@@ -52,7 +52,7 @@ class Caller:
 
 
 class Crowd:
-    """Callers of one gateway. `pieces` counts what has come to all of them; use as an async context."""
+    """Callers of one gateway. Use as an async context."""
 
     def __init__(self, base_url: str, kinds: Mapping[str, Kind]) -> None:
         self.callers: list[Caller] = []
@@ -61,7 +61,6 @@ class Crowd:
         self._http = httpx.AsyncClient(trust_env=False, timeout=100, limits=httpx.Limits(max_connections=None))
         self._tasks: list[asyncio.Task[None]] = []
         self._news = asyncio.Condition()
-        self.pieces = 0
 
     async def __aenter__(self) -> Self:
         return self
@@ -79,10 +78,14 @@ class Crowd:
             self.callers.append(caller)
             self._tasks.append(asyncio.create_task(self._stream(caller, self._kinds[kind])))
 
-    async def streaming(self, pieces: int) -> None:
-        """Wait until this many pieces have come."""
+    async def streaming(self, kind: str, pieces: int) -> None:
+        """Wait until this many more pieces have come to callers of a kind, and at least one to each of them."""
+        callers = [caller for caller in self.callers if caller.kind == kind]
+        wanted = pieces + sum(caller.pieces for caller in callers)
         async with asyncio.timeout(60), self._news:
-            await self._news.wait_for(lambda: self.pieces >= pieces)
+            await self._news.wait_for(
+                lambda: all(caller.pieces for caller in callers) and sum(caller.pieces for caller in callers) >= wanted
+            )
 
     async def ended(self) -> None:
         """Wait for the end of every answer."""
@@ -95,10 +98,9 @@ class Crowd:
         async with self._http.stream("POST", self._url, content=json_bytes(body), headers=headers) as response:
             caller.response = response
             async for data in response.aiter_raw():
-                caller.first_at = caller.first_at or time.monotonic()
                 caller.raw += data
+                caller.pieces += 1
                 async with self._news:
-                    self.pieces += 1
                     self._news.notify_all()
         caller.ended_at = time.monotonic()
 

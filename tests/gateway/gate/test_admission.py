@@ -174,10 +174,11 @@ async def test_who_waits_is_not_sent_after_those_who_met_it_dead() -> None:
     permit.doubt()
     permit.release()
     assert not subject.is_open("small")
-    asyncio.get_running_loop().call_later(0.5, subject.update, LOADING)
-    asyncio.get_running_loop().call_later(4.0, subject.update, UP)
+    asyncio.get_running_loop().call_later(0.1, subject.update, change(UP, detail="degraded: no answer"))
+    asyncio.get_running_loop().call_later(0.2, subject.update, LOADING)
+    asyncio.get_running_loop().call_later(0.8, subject.update, change(UP, url="http://successor"))
     await waiting
-    assert now() - started == pytest.approx(4.0)
+    assert now() - started == pytest.approx(0.8)
 
 
 async def test_a_doubt_that_nobody_shares_passes() -> None:
