@@ -125,8 +125,9 @@ class _InUse:
     async def ready(self, name: str, report: Report) -> int:
         """Wait until it takes requests; how many to send at a time: half of what it can where others send too."""
         assert self._engines is not None
-        report(f"starting engine {name}", 0, None)
+        report(f"starting engine {name}", 0, 1)
         await self._engines.settled(name, _UP_WITHIN_S)
+        report(f"starting engine {name}", 1, 1)
         slots = self._config.engines[name].parallel
         return max(1, slots // 2) if self._shared else slots
 
