@@ -15,7 +15,7 @@ _LINES = 4
 
 _FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 _BREAK = re.compile(r"\n[ \t]*\n")
-_QUOTATION = re.compile(r"[\"“„«]([^\"“”„»]{25,})[\"”“»]|(?<!\w)'([^'\n]{25,})'(?!\w)")
+_QUOTATION = re.compile(r"[\"“„«]([^\"“”„«»]{25,})[\"”“»]|(?<!\w)'([^'\n]{25,})'(?!\w)")
 _ENDS = re.compile(r"[.!?\n:;]")
 
 

@@ -192,7 +192,7 @@ CODE = re.compile(
 )
 LISTED = re.compile(r"^[ \t]*(?:[-*•]|\(?\d{1,2}[.)]|[a-z]\))[ \t]+", re.MULTILINE)
 CLAUSE_MARKS = ",;:—–"
-SENTENCE = re.compile(r"[.!?]+(?:\s|$)|\n")
+SENTENCE = re.compile(r"[.!?](?:\s|$)|\n")
 
 
 def may_hold_maths(text: str) -> bool:
