@@ -13,8 +13,12 @@ def at(name: str, **labels: str) -> str:
 
 
 def samples(registry: CollectorRegistry, prefix: str = "forebay_") -> Samples:
-    """Every sample whose name begins so, without the times of creation."""
-    text = generate_latest(registry).decode()
+    """Every sample of a registry whose name begins so, without the times of creation."""
+    return read(generate_latest(registry).decode(), prefix)
+
+
+def read(text: str, prefix: str = "forebay_") -> Samples:
+    """The same of a text that was scraped."""
     return {
         at(sample.name, **sample.labels): sample.value
         for family in text_string_to_metric_families(text)
