@@ -37,7 +37,7 @@ def open_ledger(path: Path, lock_wait_s: float) -> sqlite3.Connection:
             on_failure.pop_all()
     except (OSError, sqlite3.Error) as error:
         what = error.strerror if isinstance(error, OSError) else error
-        raise LedgerUnusable(f"cannot use the ledger {path}: {what}") from error
+        raise _unusable(path, str(what)) from error
     return connection
 
 
@@ -51,9 +51,13 @@ def _look_at(connection: sqlite3.Connection, path: Path) -> None:
     if version > SCHEMA_VERSION:
         raise LedgerUnusable(f"the ledger {path} is of version {version}; this Forebay knows up to {SCHEMA_VERSION}")
     if version == 0 and tables:
-        raise LedgerUnusable(f"cannot use the ledger {path}: it is a database of something else")
+        raise _unusable(path, "it is a database of something else")
     if version and strange:
-        raise LedgerUnusable(f"cannot use the ledger {path}: its {strange[0]} are not those of version {version}")
+        raise _unusable(path, f"its {strange[0]} are not those of version {version}")
+
+
+def _unusable(path: Path, why: str) -> LedgerUnusable:
+    return LedgerUnusable(f"cannot use the ledger {path}: {why}; mend that, or set FOREBAY_HOME to another folder")
 
 
 def _has(connection: sqlite3.Connection, table: str, columns: tuple[Column, ...]) -> bool:

@@ -121,7 +121,7 @@ def test_a_second_signal_is_for_those_in_a_hurry(home: Path, faults: FaultServer
 
 def test_a_caller_who_does_not_read_holds_up_nobody(home: Path, faults: FaultServer) -> None:
     """A stream that nobody takes is cut like any other, and is in the books."""
-    faults.always("mid", Says(text=" ".join(["x" * 5_000] * 5_000)))
+    faults.always("mid", Says(text=" ".join(["x" * 6_000] * 1_000)))
     with started(home, draining_for(0.2, faults), SECRETS) as stack:
         stack.listening()
         with stack.stream("mini", **named(0)) as response:

@@ -149,6 +149,7 @@ def test_a_ledger_that_cannot_be_written(home: Path, faults: FaultServer, obstac
         connection.close()
     said = complaint(home, three_tiers(faults), SECRETS)
     assert said.startswith(f"forebay: cannot use the ledger {ledger}: ")
+    assert said.endswith("; mend that, or set FOREBAY_HOME to another folder")
 
 
 @pytest.mark.parametrize("obstacle", ["a file is in the way", "nobody may write there"])

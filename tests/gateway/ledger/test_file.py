@@ -182,11 +182,12 @@ def other_columns(path: Path) -> None:
     database(path, "ALTER TABLE requests DROP COLUMN confidence", "PRAGMA journal_mode=DELETE")
 
 
+ADVICE = "; mend that, or set FOREBAY_HOME to another folder"
 STRANGE_FILES: list[tuple[Callable[[Path], None], str]] = [
     (newer, rf"the ledger \S+ is of version {SCHEMA_VERSION + 1}; this Forebay knows up to {SCHEMA_VERSION}"),
-    (no_database, r"cannot use the ledger \S+: file is not a database"),
-    (other_database, r"cannot use the ledger \S+: it is a database of something else"),
-    (other_columns, rf"cannot use the ledger \S+: its requests are not those of version {SCHEMA_VERSION}"),
+    (no_database, rf"cannot use the ledger \S+: file is not a database{ADVICE}"),
+    (other_database, rf"cannot use the ledger \S+: it is a database of something else{ADVICE}"),
+    (other_columns, rf"cannot use the ledger \S+: its requests are not those of version {SCHEMA_VERSION}{ADVICE}"),
 ]
 
 
@@ -205,14 +206,14 @@ def test_a_file_that_is_no_ledger_of_this_version_is_refused(
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
     """It stays one."""
-    assert refusal(tmp_path).endswith(": Is a directory")
+    assert refusal(tmp_path).endswith(f": Is a directory{ADVICE}")
     assert tmp_path.is_dir()
 
 
 def test_a_place_that_cannot_be_is_refused(tmp_path: Path) -> None:
     """Where a file stands in the way of the folder."""
     (tmp_path / "home").touch()
-    assert refusal(tmp_path / "home" / "ledger.sqlite").endswith(": Not a directory")
+    assert refusal(tmp_path / "home" / "ledger.sqlite").endswith(f": Not a directory{ADVICE}")
 
 
 def test_a_folder_without_permission_is_refused() -> None:
@@ -221,7 +222,7 @@ def test_a_folder_without_permission_is_refused() -> None:
         folder.chmod(0o555)
         with without_privileges():
             for path in (folder / "ledger.sqlite", folder / "home" / "ledger.sqlite"):
-                assert refusal(path).endswith(": Permission denied")
+                assert refusal(path).endswith(f": Permission denied{ADVICE}")
 
 
 def test_a_file_without_permission_is_refused() -> None:
@@ -232,7 +233,7 @@ def test_a_file_without_permission_is_refused() -> None:
         folder.chmod(0o777)
         path.chmod(0o444)
         with without_privileges():
-            assert refusal(path).endswith(": Permission denied")
+            assert refusal(path).endswith(f": Permission denied{ADVICE}")
 
 
 def test_a_new_ledger_in_the_hands_of_another_is_refused_in_time(tmp_path: Path) -> None:
@@ -241,5 +242,5 @@ def test_a_new_ledger_in_the_hands_of_another_is_refused_in_time(tmp_path: Path)
     path.touch()
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(LedgerUnusable, match=r"^cannot use the ledger \S+: database is locked$"):
+        with pytest.raises(LedgerUnusable, match=rf"^cannot use the ledger \S+: database is locked{ADVICE}$"):
             open_ledger(path, 0.05)
