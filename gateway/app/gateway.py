@@ -34,6 +34,7 @@ from gateway.server.drain import Drain
 from gateway.server.http import Asgi
 from gateway.server.readiness import ReadinessProbe
 from gateway.telemetry import Fanout, Metrics, RequestLog
+from gateway.telemetry.backlog import LedgerCollector, LogCollector
 from gateway.telemetry.metrics import GateCollector
 from gateway.throttle import EscalationThrottle
 
@@ -81,11 +82,13 @@ class Gateway:
         registry = CollectorRegistry()
         metrics = Metrics(registry, nouns.task_rules(self.config))
         registry.register(GateCollector(self.gate.states))
+        registry.register(LedgerCollector(lambda: self.ledger.pending, lambda: self.ledger.failing))
         recorders: list[Recorder] = [self.ledger, metrics]
         sink = _log_sink(self.config)
         if sink is not None:
             request_log = RequestLog(sink)
             stack.callback(request_log.close)
+            registry.register(LogCollector(lambda: request_log.dropped))
             recorders.append(request_log)
         if specs:
             keep = self.config.server.keep_engines

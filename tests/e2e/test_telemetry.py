@@ -56,8 +56,9 @@ def scraped(stack: Stack) -> Samples:
 
 
 def added(before: Samples, after: Samples) -> Samples:
-    """What was added to each counter, where anything was."""
-    return {name: value - before.get(name, 0.0) for name, value in after.items() if value != before.get(name, 0.0)}
+    """What was added to each sample, where anything was; what waits for the ledger comes and goes."""
+    changes = {name: value - before.get(name, 0.0) for name, value in after.items()}
+    return {name: change for name, change in changes.items() if change and name != "forebay_ledger_pending"}
 
 
 def counts(found: Samples) -> Samples:
@@ -133,6 +134,7 @@ def test_the_rates_are_quotients_of_the_counts(gateway: Stack, faults: FaultServ
     assert found["forebay_routing_effectiveness"] == found["forebay_light_accepted_total"] / light
     blended = sum(row["cost_nano_usd"] for row in rows) / 1e9 / len(rows)
     assert found["forebay_blended_cost_usd"] == pytest.approx(blended)
+    assert (found["forebay_ledger_failing"], found["forebay_log_dropped_total"]) == (0.0, 0.0)
 
 
 BAD_REQUESTS: list[tuple[bytes, int]] = [
