@@ -136,7 +136,7 @@ def one_engine(model: str = "smollm2-135m-instruct", **more: Any) -> Config:
 
 def real_tiers(second_engine: str, faults: FaultServer) -> Config:
     """Light is the default model as the developer configuration sets it up, mid a second engine, premium the faults."""
-    defaults = {"max_tokens": 512, "temperature": 0.2, "top_p": 0.9, "frequency_penalty": 0.4}
+    defaults = {"max_tokens": 512, "temperature": 0.2, "top_p": 0.9, "min_p": 0.1, "frequency_penalty": 0.4}
     return base(
         engines={"small": {"kind": "llama_cpp", "model": "smollm2-135m-instruct", "parallel": 2, "context": 1024}},
         backends={
