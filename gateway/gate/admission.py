@@ -15,6 +15,8 @@ _WAIT_SHARE = 0.25
 _SMOOTHING = 0.2
 _FIRST_GUESS_S = 2.0
 _MAX_RETRY_AFTER_S = 60.0
+# A process that dies takes all its connections with it at once; how many broke is known a moment after the first.
+_GATHER_S = 0.05
 _DOUBT_S = 1.0
 
 
@@ -33,7 +35,21 @@ class _Engine:
         self.permits = PermitQueue(slots, max_waiting)
         self.view: EngineView | None = None
         self.hold_s = _FIRST_GUESS_S
+        self._in_flight = 0
+        self._broken = 0
         self._doubt: asyncio.TimerHandle | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether it takes requests, free slots or not."""
+        return self.permits.is_open
+
+    @property
+    def detail(self) -> str:
+        """How it is, for people."""
+        if self.view is None:
+            return "not seen yet"
+        return "its connections broke just now" if self.view.ready and self._doubt is not None else self.view.detail
 
     def see(self, view: EngineView) -> None:
         """Take note of its state. A doubt of this launch outlasts the news that it is not quite well; a successor,
@@ -45,12 +61,20 @@ class _Engine:
         self._open_or_shut()
 
     def doubt(self) -> None:
-        """Somebody met it dead: the others are not sent after them. For a moment only, as who watches the engine says
-        more soon, and perhaps it was nothing.
+        """A connection broke. Nobody is let in until it is known whether those of most others broke too; if so, the
+        engine has probably died, and nobody is sent after them until who watches it says more.
         """
-        self._forget_doubt()
-        self._doubt = asyncio.get_running_loop().call_later(_DOUBT_S, self._trust_again)
-        self._open_or_shut()
+        self._broken += 1
+        if self._doubt is None:
+            self._in_flight, self._broken = self.permits.in_use, 1
+            self._doubt = asyncio.get_running_loop().call_later(_GATHER_S, self._weigh)
+            self._open_or_shut()
+
+    def _weigh(self) -> None:
+        if 2 * self._broken > self._in_flight:
+            self._doubt = asyncio.get_running_loop().call_later(_DOUBT_S - _GATHER_S, self._trust_again)
+        else:
+            self._trust_again()
 
     def _trust_again(self) -> None:
         self._doubt = None
@@ -105,8 +129,8 @@ class Gate:
                 slots=engine.permits.slots,
                 in_use=engine.permits.in_use,
                 waiting=engine.permits.waiting,
-                ready=engine.view is not None and engine.view.ready,
-                detail="not seen yet" if engine.view is None else engine.view.detail,
+                ready=engine.ready,
+                detail=engine.detail,
             )
             for name, engine in self._engines.items()
         ]
@@ -131,9 +155,8 @@ class Gate:
 
 def _rejected(engine: _Engine, name: str) -> Rejected:
     permits = engine.permits
-    if engine.view is None or not engine.view.ready:
-        state = "has not reported yet" if engine.view is None else engine.view.detail
-        return Rejected(f"engine {name}: {state}", reason=Reason.ENGINE_UNHEALTHY, retry_after=_FIRST_GUESS_S)
+    if not engine.ready:
+        return Rejected(f"engine {name}: {engine.detail}", reason=Reason.ENGINE_UNHEALTHY, retry_after=_FIRST_GUESS_S)
     seconds = engine.hold_s * (permits.waiting + 1) / permits.slots
     return Rejected(
         f"engine {name}: all {permits.slots} slots are in use and {permits.waiting} requests wait",

@@ -118,7 +118,7 @@ async def test_the_queue_is_bounded() -> None:
     assert subject.states()[0].in_use == 1
 
 
-@pytest.mark.parametrize(("view", "words"), [(None, "has not reported yet"), (LOADING, "loads the model")])
+@pytest.mark.parametrize(("view", "words"), [(None, "not seen yet"), (LOADING, "loads the model")])
 async def test_a_gate_that_is_not_up_is_waited_for_and_says_why(view: EngineView | None, words: str) -> None:
     """While the model loads requests follow the same path: a bounded wait, then somebody else's turn."""
     error, waited = await refused(gate(view))
@@ -181,7 +181,36 @@ async def test_who_waits_is_not_sent_after_those_who_met_it_dead() -> None:
     assert now() - started == pytest.approx(0.8)
 
 
-async def test_a_doubt_that_nobody_shares_passes() -> None:
+async def test_a_break_that_nobody_shares_is_nothing() -> None:
+    """One connection in three broke: the others go on, and after a moment the gate lets in again."""
+    subject = gate(slots=4)
+    permits = [await enter(subject) for _ in range(3)]
+    started = now()
+    permits[0].doubt()
+    permits[0].release()
+    await enter(subject)
+    assert now() - started == pytest.approx(0.05)
+    assert subject.is_open("small")
+
+
+async def test_a_break_that_most_share_shuts_the_gate_and_says_why() -> None:
+    """Two connections in three broke: the engine is called unwell, not full, by everything that speaks of it."""
+    subject = gate(slots=4)
+    permits = [await enter(subject) for _ in range(3)]
+    for permit in permits[:2]:
+        permit.doubt()
+        permit.release()
+    await pass_time(0.5)
+    error, _ = await refused(subject, deadline=now())
+    assert (error.reason, error.retry_after) == (Reason.ENGINE_UNHEALTHY, 2.0)
+    assert "broke" in str(error)
+    assert subject.states()[0].ready is False
+    assert "broke" in subject.states()[0].detail
+    await pass_time(0.5)
+    assert subject.states()[0].ready is True
+
+
+async def test_a_doubt_that_nobody_confirms_passes() -> None:
     """An engine that broke off once and is as well as before is asked again after a second."""
     subject = gate()
     permit = await enter(subject)
