@@ -112,16 +112,18 @@ class Attempts:
             raise
 
     async def _enter(self, run: Run, candidate: Candidate, backend: Backend, *, alone: bool) -> Permit:
-        forbidden = run.decided.constraints.forbids(backend.spec, candidate.tier)
+        constraints = run.decided.constraints
+        forbidden = constraints.forbids(backend.spec, candidate.tier)
         if forbidden is not None:
             raise Rejected(f"{candidate.backend} is not allowed for this request", reason=forbidden)
+        if asyncio.get_running_loop().time() >= constraints.deadline:
+            raise Rejected(f"{candidate.backend} was not asked: the request's time is up", reason=Reason.DEADLINE)
         engine = backend.spec.engine
         # What an engine that is down has done says nothing of its successor, which is worth waiting for.
         if engine is None or self._gate.is_open(engine):
             self._left_alone(candidate.backend)
         if engine is None:
             return Permit(lambda: None)
-        constraints = run.decided.constraints
         permit = await self._gate.enter(engine, constraints.sla, alone=alone, deadline=constraints.deadline)
         try:
             self._left_alone(candidate.backend)
@@ -142,8 +144,8 @@ class Attempts:
 
     def _begin(self, run: Run, candidate: Candidate, reason: Reason, backend: Backend) -> Attempt:
         attempt = Attempt(len(run.attempts) + 1, candidate, reason, backend.served_by)
-        run.attempts.append(attempt)
         attempt.ignored = backend.ignores(run.request)
+        run.attempts.append(attempt)
         self.breakers[candidate.backend].enter(asyncio.get_running_loop().time())
         return attempt
 
@@ -152,13 +154,20 @@ class Attempts:
         tried_before = len(run.attempts) > 1 and run.attempts[-1].candidate is run.attempts[-2].candidate
         if not error.retryable or tried_before or len(run.attempts) >= self._max_attempts:
             return False
-        if not isinstance(error, Refused):
-            return True
-        wait = UNTOLD_WAIT_S if error.retry_after is None else error.retry_after
-        if not alone or wait > _RETRY_WAIT_S:
+        wait = 0.0
+        if isinstance(error, Refused):
+            wait = UNTOLD_WAIT_S if error.retry_after is None else error.retry_after
+            if not alone or wait > _RETRY_WAIT_S:
+                return False
+        then = asyncio.get_running_loop().time() + wait
+        if then >= run.decided.constraints.deadline or self._breaker_of(run.attempts[-1]).open_for(then) > 0:
             return False
-        await asyncio.sleep(wait)
+        if wait:
+            await asyncio.sleep(wait)
         return True
+
+    def _breaker_of(self, attempt: Attempt) -> Breaker:
+        return self.breakers[attempt.candidate.backend]
 
 
 class OpenAnswer:

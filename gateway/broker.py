@@ -157,6 +157,7 @@ class Broker:
         try:
             while step is not None:
                 run.tried.add(step.candidate.backend)
+                run.in_hand = best is not None
                 run.alone = best is None and not self._untried(run)
                 try:
                     held = await ask(run, step)
@@ -185,7 +186,11 @@ class Broker:
         answer = await self._stages.attempts.open(run, step.candidate, step.reason, alone=run.alone)
         try:
             window = window_for(
-                run.request, step.candidate.tier, self._settings.window, may_escalate=self._may_escalate(run, step)
+                run.request,
+                step.candidate.tier,
+                self._settings.window,
+                may_escalate=self._may_escalate(run, step),
+                in_hand=run.in_hand,
             )
             await hold(answer, window)
             answer.attempt.score = self._stages.confidence.judge(
@@ -226,10 +231,14 @@ class Broker:
 
     def _may_escalate(self, run: Run, step: Step) -> bool:
         """Whether an answer of this step could be followed by a stronger one: if not, holding it is idle delay."""
+        limits = self._settings.limits
         return (
             self._blocked(run) is None
-            and len(run.attempts) < self._settings.limits.max_attempts
-            and any(candidate.tier.rank > step.candidate.tier.rank for candidate in self._untried(run))
+            and len(run.attempts) < limits.max_attempts
+            and any(
+                each.tier.rank > step.candidate.tier.rank and run.spent_nano + each.cost_nano <= limits.max_cost_nano
+                for each in self._untried(run)
+            )
         )
 
     def _blocked(self, run: Run) -> Blocked | None:

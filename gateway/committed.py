@@ -71,6 +71,10 @@ class CommittedAnswer:
             raise Unavailable(
                 "the backend broke off before the answer was complete", code=Code.UPSTREAM_INTERRUPTED, status=502
             ) from error
+        except Exception:
+            # A fault of our own is not the caller hanging up, which is what a plain close would say.
+            self.close(AnswerError("something went wrong here", code=Code.INTERNAL_ERROR, status=500))
+            raise
 
     def _without_finish(self, delta: Delta) -> Delta | None:
         if delta.finish_reason is None:
@@ -80,10 +84,17 @@ class CommittedAnswer:
 
     def _settle(self, status: OutcomeStatus, code: Code | None = None) -> None:
         partial = status is not OutcomeStatus.OK
-        self.attempt.score = self._confidence.judge(
-            self.run.request, self._answer.completion(), self.attempt.candidate.backend, partial=partial
-        )
-        if status is OutcomeStatus.INTERRUPTED:
-            self.attempt.status = AttemptStatus.INTERRUPTED
-        self.outcome = self.run.outcome(status, self.attempt, code=code)
-        self._record(self.outcome)
+        try:
+            self.attempt.score = self._confidence.judge(
+                self.run.request, self._answer.completion(), self.attempt.candidate.backend, partial=partial
+            )
+        except Exception:
+            # What cannot be judged is recorded all the same, and is not called complete.
+            if status is OutcomeStatus.OK:
+                status, code = OutcomeStatus.INTERRUPTED, Code.INTERNAL_ERROR
+            raise
+        finally:
+            if status is OutcomeStatus.INTERRUPTED:
+                self.attempt.status = AttemptStatus.INTERRUPTED
+            self.outcome = self.run.outcome(status, self.attempt, code=code)
+            self._record(self.outcome)

@@ -1,8 +1,8 @@
 """Hold the first pieces of a streamed answer back, so that they can be scored before anybody has seen them.
 
 Free text is held for a number of tokens or a time after the first one, whichever comes first; JSON and tool calls
-are held whole, being useless in part. Where nobody stronger could be asked, only the first pieces are awaited, to
-know that the backend answers at all.
+are held whole, being useless in part. Where no other answer could go out instead, only the first pieces are awaited,
+to know that the backend answers at all.
 """
 
 import asyncio
@@ -25,13 +25,15 @@ COMMIT_AT_ONCE = Window(0, 0.0)
 HOLD_WHOLE = Window(None, 0.0)
 
 
-def window_for(request: ChatRequest, tier: Tier, light: Window, *, may_escalate: bool) -> Window:
-    """What to hold of an answer of `tier`; `light` is the configured window for light free text."""
-    if not may_escalate:
-        return COMMIT_AT_ONCE
-    if request.structured:
+def window_for(request: ChatRequest, tier: Tier, light: Window, *, may_escalate: bool, in_hand: bool = False) -> Window:
+    """What to hold of an answer of `tier`; `light` is the configured window for light free text.
+
+    `may_escalate`: somebody stronger could be asked instead. `in_hand`: a weaker answer is held already, which goes
+    out if this one breaks its structure or breaks off.
+    """
+    if request.structured and (may_escalate or in_hand):
         return HOLD_WHOLE
-    return light if tier is Tier.LIGHT else COMMIT_AT_ONCE
+    return light if may_escalate and tier is Tier.LIGHT else COMMIT_AT_ONCE
 
 
 async def hold(answer: OpenAnswer, window: Window) -> None:

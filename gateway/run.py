@@ -25,7 +25,7 @@ class Attempt:
         self.ttft_s: float | None = None
         self.status: AttemptStatus | None = None
         self.usage = Usage()
-        self.cost_nano = 0
+        self.cost_nano = candidate.cost_nano  # what is expected, until it is known
         self.model: str | None = None
         self.finish_reason: str | None = None
         self.score: Score | None = None
@@ -95,7 +95,8 @@ class Decided(Struct, frozen=True, kw_only=True):
 class Run:
     """A request from its decision to its last byte; mutable, and owned by the broker.
 
-    `tried` names the backends asked so far; `alone` says that nobody but the one asked at present may answer.
+    `tried` names the backends asked so far; `alone` says that nobody but the one asked at present may answer,
+    `in_hand` that a weaker answer than the one asked for at present is held.
     """
 
     def __init__(self, arrival: Arrival, decided: Decided) -> None:
@@ -105,6 +106,7 @@ class Run:
         self.attempts: list[Attempt] = []
         self.tried: set[str] = set()
         self.alone = False
+        self.in_hand = False
         self.passed_over: list[PassedOver] = []
         self.errors: list[AttemptError] = []
         self.escalated = False
@@ -113,7 +115,7 @@ class Run:
 
     @property
     def spent_nano(self) -> int:
-        """What the physical calls cost so far."""
+        """What the physical calls cost so far; one that is under way, what it is expected to."""
         return sum(attempt.cost_nano for attempt in self.attempts)
 
     def failed(self, candidate: Candidate, error: AttemptError) -> None:

@@ -134,11 +134,11 @@ class FakeBackend:
         self.streams: list[FakeStream] = []
         self.in_progress = 0
         self._behaviours = deque(behaviours)
-        self._ignored = ignored
+        self.ignored = ignored
 
     def ignores(self, request: ChatRequest) -> tuple[str, ...]:
         """Fields that it is not sent."""
-        return self._ignored if request.messages else ()
+        return self.ignored if request.messages else ()
 
     async def complete(self, call: Call) -> Completion:
         """The whole answer."""

@@ -8,9 +8,10 @@ from gateway.classify import Classifier, Difficulty, TaskRule
 from gateway.classify.difficulty import Weights
 from gateway.committed import CommittedAnswer
 from gateway.confidence import Confidence
+from gateway.errors import cut_short
 from gateway.escalation import Limits
 from gateway.gate import Gate, GateSettings
-from gateway.messages import ChatRequest, Delta
+from gateway.messages import ChatRequest, Delta, UsageQuality
 from gateway.outcome import AttemptStatus, Outcome, OutcomeStatus
 from gateway.policy import Policy, Regions
 from gateway.probation import Window
@@ -28,6 +29,7 @@ POOR = "POOR"
 
 BOX = change(SPEC, name="box", model="box-model", on_box=True, engine="small", price=PRICE)
 MINI = change(SPEC, name="mini", price=PRICE)
+SECOND = change(SPEC, name="second", price=PRICE)
 BIG = change(SPEC, name="big", price=PRICE)
 EASY, MEDIUM, HARD = -9.0, 1.0, 9.0
 """Log-odds of being hard, of every request that gives no hint."""
@@ -48,22 +50,28 @@ class Ledger:
 
 
 class House:
-    """light: box, on the engine `small`; mid: mini; premium: big. Backends without behaviours do not exist."""
+    """light: box, on the engine `small`; mid: mini, then second; premium: big.
+
+    Backends without behaviours do not exist.
+    """
 
     def __init__(  # the few things that tests vary
         self,
         *,
         box: tuple[Behaviour, ...] = (),
         mini: tuple[Behaviour, ...] = (),
+        second: tuple[Behaviour, ...] = (),
         big: tuple[Behaviour, ...] = (),
         limits: Limits = LIMITS,
         difficulty: float = EASY,
         slots: int = 1,
         throttle: EscalationThrottle | None = None,
-        specs: tuple[BackendSpec, ...] = (BOX, MINI, BIG),
+        specs: tuple[BackendSpec, ...] = (BOX, MINI, SECOND, BIG),
         request_timeout_s: float = 600.0,
+        classifier: Classifier | None = None,
+        confidence: Confidence | None = None,
     ) -> None:
-        behaviours = {"box": box, "mini": mini, "big": big}
+        behaviours = {"box": box, "mini": mini, "second": second, "big": big}
         present = [spec for spec in specs if behaviours[spec.name]]
         self.backends = {spec.name: FakeBackend(spec, *behaviours[spec.name]) for spec in present}
         self.gate = Gate({"small": slots}, GateSettings(max_wait_s=1.0, max_wait_alone_s=5.0, max_waiting=4))
@@ -71,18 +79,19 @@ class House:
         self.ledger = Ledger()
         self.max_attempts = limits.max_attempts
         self.attempts = Attempts(self.backends, self.gate, limits.max_attempts)
-        tiers = {Tier.LIGHT: "box", Tier.MID: "mini", Tier.PREMIUM: "big"}
+        tiers = {Tier.LIGHT: ("box",), Tier.MID: ("mini", "second"), Tier.PREMIUM: ("big",)}
         table = RoutingTable(
             {spec.name: spec for spec in present},
-            {tier: (name,) for tier, name in tiers.items() if name in self.backends},
+            {tier: tuple(name for name in names if name in self.backends) for tier, names in tiers.items()},
             {},
         )
         stages = Stages(
             policy=Policy(Regions({}), local_only=False),
-            classifier=Classifier(Difficulty(Weights(difficulty, {}, {})), {"work": TaskRule(expected_output=100)}),
+            classifier=classifier
+            or Classifier(Difficulty(Weights(difficulty, {}, {})), {"work": TaskRule(expected_output=100)}),
             table=table,
             attempts=self.attempts,
-            confidence=Confidence({}, (POOR,)),
+            confidence=confidence or Confidence({}, (POOR,)),
             throttle=throttle or EscalationThrottle(1.0, 1_000),
             recorder=self.ledger,
         )
@@ -112,14 +121,26 @@ class House:
         assert self.ledger.outcomes[-1] is outcome
         return completion.choices[0].text, outcome
 
-    async def stream(self, request: ChatRequest) -> list[Delta]:
-        """Every piece that a caller of a streamed answer gets."""
+    async def open(self, request: ChatRequest, identity: Identity = IDENTITY) -> CommittedAnswer:
+        """A streamed answer at the point where its first byte may leave."""
         async with asyncio.timeout(PATIENCE_S):
-            committed = await self.broker.stream(change(request, stream=True), IDENTITY)
-            try:
+            return await self.broker.stream(change(request, stream=True), identity)
+
+    async def stream(self, request: ChatRequest, identity: Identity = IDENTITY) -> list[Delta]:
+        """Every piece that a caller of a streamed answer gets."""
+        committed = await self.open(request, identity)
+        try:
+            async with asyncio.timeout(PATIENCE_S):
                 return await pieces_of(committed)
-            finally:
-                committed.close()
+        except asyncio.CancelledError as cancelled:
+            committed.close(cut_short(cancelled))
+            raise
+        finally:
+            committed.close()
+
+    def breaker_open_s(self, name: str) -> float:
+        """For how long a backend is left alone."""
+        return self.attempts.breakers[name].open_for(asyncio.get_running_loop().time())
 
     def assert_books(self, requests: int) -> None:
         """Exactly one outcome per request, nothing held, nothing open, and every amount the sum of its parts."""
@@ -130,6 +151,13 @@ class House:
             assert_consistent(outcome, self.max_attempts)
         calls = sum(len(backend.calls) for backend in self.backends.values())
         assert calls >= sum(outcome.attempt_count for outcome in self.ledger.outcomes)
+
+
+def braking() -> EscalationThrottle:
+    """Too many have escalated."""
+    throttle = EscalationThrottle(0.1, 1)
+    throttle.record(escalated=True)
+    return throttle
 
 
 async def pieces_of(committed: CommittedAnswer) -> list[Delta]:
@@ -154,6 +182,8 @@ def assert_consistent(outcome: Outcome, max_attempts: int) -> None:
     assert outcome.cost_nano == sum(attempt.cost_nano for attempt in attempts)
     assert outcome.answer is None or outcome.answer in attempts
     assert all((attempt.error is None) == (attempt.detail is None) for attempt in attempts)
+    # Whatever ended a call, it was settled: it took its time, and its tokens are known or estimated.
+    assert all(attempt.latency_s > 0 and attempt.usage.quality is not UsageQuality.UNKNOWN for attempt in attempts)
     assert (outcome.code is None) == (outcome.status in (OutcomeStatus.OK, OutcomeStatus.CANCELLED))
     if outcome.status is OutcomeStatus.OK:
         assert statuses.count(AttemptStatus.ANSWERED) == 1
