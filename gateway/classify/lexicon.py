@@ -228,5 +228,6 @@ class Lexicon:
 
 
 def tokenise(text: str) -> list[str]:
-    """Words in lower case, every number as `NUMBER`."""
-    return [NUMBER if token[0].isdigit() else token for token in TOKEN.findall(text.lower())]
+    """Words in lower case, every number as `NUMBER`; an apostrophe is one however it is set."""
+    plain = text.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+    return [NUMBER if token[0].isdigit() else token for token in TOKEN.findall(plain)]

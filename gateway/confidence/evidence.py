@@ -61,7 +61,11 @@ def evidence(choice: Choice) -> float | None:
     if len(tokens) < _FEWEST_TOKENS:
         return greedy_logprob(tokens[0]) if tokens else None
     values = sorted([greedy_logprob(token) for token in tokens])
-    return values[int(_QUANTILE * (len(values) - 1))]
+    # Between two tokens where the quarter falls between them: rounded down, an answer of a few words would be read by
+    # its worst token.
+    place = _QUANTILE * (len(values) - 1)
+    below = int(place)
+    return values[below] + (place - below) * (values[min(below + 1, len(values) - 1)] - values[below])
 
 
 def scored_tokens(choice: Choice) -> Sequence[TokenLogprob]:

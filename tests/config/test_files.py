@@ -124,7 +124,13 @@ def test_without_keys_everything_stays_on_the_box() -> None:
     assert (config.tiers.light, config.tiers.mid, config.tiers.premium) == (("local",), (), ())
     assert config.aliases == {"*": "auto"}
     assert config.policy.default_regions == "any"
-    assert config.backends["local"].params.defaults == {"max_tokens": 512}
+    assert set(config.backends["local"].params.defaults) == {
+        "max_tokens",
+        "temperature",
+        "top_p",
+        "min_p",
+        "frequency_penalty",
+    }
     assert (config.engines["small"].model, config.engines["small"].parallel) == ("smollm2-135m-instruct", 4)
 
 

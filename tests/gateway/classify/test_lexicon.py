@@ -16,6 +16,7 @@ TOKENS: list[tuple[str, list[str]]] = [
     ("ÜBERSETZE ÉTÉ", ["übersetze", "été"]),
     # An apostrophe belongs to its word, a hyphen and an underscore part words.
     ("what's isn't O'Neill 'quoted'", ["what's", "isn't", "o'neill", "quoted"]),
+    ("what\N{RIGHT SINGLE QUOTATION MARK}s", ["what's"]),
     ("trade-off step-by-step snake_case", ["trade", "off", "step", "by", "step", "snake", "case"]),
     # Every number is one and the same, and what begins with a digit is a number.
     ("7 1984 3rd 2nd 12:30 1.5", ["#", "#", "#", "#", "#", "#", "#", "#"]),

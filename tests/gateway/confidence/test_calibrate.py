@@ -68,7 +68,7 @@ def test_of_a_stream_the_first_tokens_are_held() -> None:
     held = held_part(change(CHOICE, logprobs=tokens), 3)
     assert held is not None
     assert held.logprobs == tokens[:3]
-    assert evidence(held) == -2.0
+    assert evidence(held) == -1.5
     assert held_part(change(CHOICE, logprobs=tokens), 100) == change(CHOICE, logprobs=tokens)
 
 
