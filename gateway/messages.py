@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from gateway.blocks import AnswerBlock, Conversation
+
 JsonObject = dict[str, Any]
 
 
@@ -132,10 +134,14 @@ class ResponseFormat(Struct, frozen=True, omit_defaults=True):
 
 
 class Sampling(Struct, frozen=True, omit_defaults=True):
-    """How tokens are drawn; None leaves it to the backend. `stop` holds up to four strings."""
+    """How tokens are drawn; None leaves it to the backend. `stop` holds up to four strings.
+
+    `top_k` comes from Anthropic's API; OpenAI's has no such field.
+    """
 
     temperature: float | None = None
     top_p: float | None = None
+    top_k: int | None = None
     max_tokens: int | None = None
     n: int = 1
     stop: tuple[str, ...] = ()
@@ -161,6 +167,8 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     """One parsed, bounded request, `created` at this Unix second. `ignored` names the body fields that were dropped.
 
     `logprobs` and `include_usage` say what the *client* wants to see; the gateway may ask backends for more.
+    `conversation` is the same in the words of Anthropic's API, where it came in them. `prompt` is a text to be gone
+    on with as it stands, for backends that complete texts; `messages` then holds it as one user's turn, for the others.
     """
 
     id: str
@@ -180,6 +188,8 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     user: str | None = None
     hints: Hints = Hints()
     ignored: tuple[str, ...] = ()
+    conversation: Conversation | None = None
+    prompt: str | None = None
 
     @property
     def structured(self) -> bool:
@@ -213,17 +223,25 @@ class UsageQuality(StrEnum):
 
 
 class Usage(Struct, frozen=True):
-    """Tokens of one attempt. `cached` is part of `prompt`, `reasoning` part of `completion`."""
+    """Tokens of one attempt. `cached` and `cache_written` are parts of `prompt`, `reasoning` is part of `completion`.
+
+    `cached` were read from the provider's cache, `cache_written` were put into it.
+    """
 
     prompt: int = 0
     completion: int = 0
     cached: int = 0
     reasoning: int = 0
     quality: UsageQuality = UsageQuality.UNKNOWN
+    cache_written: int = 0
 
 
 class Choice(Struct, frozen=True, kw_only=True):
-    """One whole answer. `reasoning` is what a thinking model wrote before it; it is never scored."""
+    """One whole answer. `reasoning` is what a thinking model wrote before it; it is never scored.
+
+    `stop_sequence` is the caller's stop string that ended it, where the backend says so. `blocks` is the answer as
+    Anthropic's API has it, where it came from there.
+    """
 
     index: int = 0
     text: str | None = None
@@ -232,6 +250,8 @@ class Choice(Struct, frozen=True, kw_only=True):
     tool_calls: tuple[ToolCall, ...] = ()
     finish_reason: str
     logprobs: tuple[TokenLogprob, ...] | None = None
+    stop_sequence: str | None = None
+    blocks: tuple[AnswerBlock, ...] | None = None
 
 
 class Completion(Struct, frozen=True, kw_only=True):
@@ -253,7 +273,11 @@ class ToolCallDelta(Struct, frozen=True, omit_defaults=True):
 
 
 class Delta(Struct, frozen=True, kw_only=True):
-    """A piece of one choice of a streamed answer."""
+    """A piece of one choice of a streamed answer.
+
+    `block` is the place of its content block, where the backend counts them; `signature` and `redacted` are of the
+    thinking block there. `stop_sequence` comes with the finish reason.
+    """
 
     index: int = 0
     text: str | None = None
@@ -262,8 +286,20 @@ class Delta(Struct, frozen=True, kw_only=True):
     tool_calls: tuple[ToolCallDelta, ...] = ()
     finish_reason: str | None = None
     logprobs: tuple[TokenLogprob, ...] | None = None
+    stop_sequence: str | None = None
+    block: int | None = None
+    signature: str | None = None
+    redacted: str | None = None
 
     @property
     def says_something(self) -> bool:
         """Whether it carries a piece of an answer, and not only a role or the end."""
-        return bool(self.text or self.tool_calls or self.reasoning or self.refusal or self.logprobs)
+        return bool(
+            self.text
+            or self.tool_calls
+            or self.reasoning
+            or self.refusal
+            or self.logprobs
+            or self.signature
+            or self.redacted
+        )

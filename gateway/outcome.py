@@ -8,6 +8,9 @@ from gateway.errors import Code, Reason
 from gateway.messages import Usage
 from gateway.types import Classification, Tier
 
+Forebay = dict[str, object]
+"""What a caller is told of an outcome, in the body of the answer."""
+
 
 class AttemptStatus(StrEnum):
     """How one physical call ended."""

@@ -9,29 +9,35 @@ NANO = 1_000_000_000
 _MILLION = 1_000_000
 
 
-def price_from_dollars(input_: Decimal, output: Decimal, cached: Decimal | None) -> Price:
-    """A `Price` from US dollars per million tokens; cached prompt tokens cost `input_` unless given."""
+def price_from_dollars(
+    input_: Decimal, output: Decimal, cached: Decimal | None, cache_write: Decimal | None = None
+) -> Price:
+    """A `Price` from US dollars per million tokens; tokens read from or put into a cache cost `input_` unless given."""
     per_input = int(input_ * NANO)
     return Price(
         input=per_input,
         output=int(output * NANO),
         cached=per_input if cached is None else int(cached * NANO),
+        cache_write=per_input if cache_write is None else int(cache_write * NANO),
     )
 
 
-def cost(price: Price, prompt: int, completion: int, cached: int = 0) -> int:
-    """What these tokens cost. `cached` of the `prompt` tokens came from the provider's cache.
+def cost(price: Price, prompt: int, completion: int, cached: int = 0, cache_written: int = 0) -> int:
+    """What these tokens cost. Of the `prompt` tokens, `cached` came from the provider's cache and `cache_written` went
+    into it.
 
     The products are summed before the one division, so that rounding up adds less than one nano-dollar.
     """
-    fresh = max(0, prompt - cached)
-    total = fresh * price.input + min(cached, prompt) * price.cached + completion * price.output
+    read = min(cached, prompt)
+    written = min(cache_written, prompt - read)
+    fresh = prompt - read - written
+    total = fresh * price.input + read * price.cached + written * price.cache_write + completion * price.output
     return -(-total // _MILLION)
 
 
 def usage_cost(price: Price, usage: Usage) -> int:
     """What an attempt costs by its usage."""
-    return cost(price, usage.prompt, usage.completion, usage.cached)
+    return cost(price, usage.prompt, usage.completion, usage.cached, usage.cache_written)
 
 
 def dollars(nano: int) -> str:

@@ -59,11 +59,14 @@ class Capability(StrEnum):
 
 
 class Price(Struct, frozen=True):
-    """Nano-dollars per million tokens; `cached` is for prompt tokens read from the provider's cache."""
+    """Nano-dollars per million tokens; `cached` is for prompt tokens read from the provider's cache, `cache_write` for
+    those put into it.
+    """
 
     input: int = 0
     output: int = 0
     cached: int = 0
+    cache_write: int = 0
 
 
 class BackendSpec(Struct, frozen=True, kw_only=True):

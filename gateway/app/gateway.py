@@ -29,9 +29,11 @@ from gateway.ports import Recorder
 from gateway.routing import RoutingTable
 from gateway.server.admin import build_admin
 from gateway.server.api import Edge, Pages
-from gateway.server.chat import ChatEndpoint
 from gateway.server.drain import Drain
+from gateway.server.endpoint import AnswerEndpoint, Door
 from gateway.server.http import Asgi
+from gateway.server.openai import OpenAIChat
+from gateway.server.openapi import CHAT_PATH
 from gateway.server.readiness import ReadinessProbe
 from gateway.telemetry import Fanout, Metrics, RequestLog
 from gateway.telemetry.backlog import LedgerCollector, LogCollector
@@ -120,9 +122,10 @@ class Gateway:
     def _build_servers(self, attempts: Attempts, registry: CollectorRegistry) -> None:
         server = self.config.server
         readiness = ReadinessProbe(self.table, self.gate.states, attempts.breakers, asyncio.get_running_loop().time)
-        chat = ChatEndpoint(self.broker, self.identities, self.drain, server.max_body_bytes, server.body_timeout_s)
+        door = Door(self.identities, self.drain, server.max_body_bytes, server.body_timeout_s)
+        endpoints = {CHAT_PATH: AnswerEndpoint(OpenAIChat(), self.broker, door)}
         pages = Pages(self.version, self.table, self.identities, readiness, self.drain)
-        self.api = Edge(chat, pages.app)
+        self.api = Edge(endpoints, pages.app)
         self.admin = build_admin(self.version, registry, self.gate, readiness)
 
     async def _backend(self, name: str, section: Backend, stack: AsyncExitStack) -> BackendPort:

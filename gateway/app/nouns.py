@@ -175,7 +175,7 @@ def _left_out(value: object) -> str:
 
 def _price(backend: Backend) -> Price:
     price = backend.price
-    return Price() if price is None else price_from_dollars(price.input, price.output, price.cached)
+    return Price() if price is None else price_from_dollars(price.input, price.output, price.cached, price.cache_write)
 
 
 def _capabilities(backend: Backend, engine: Engine | None) -> frozenset[Capability]:

@@ -92,6 +92,8 @@ class Price(Section):
     """Tokens written, reasoning included."""
     cached: Dollars | None = None
     """Prompt tokens read from the provider's cache; the input price unless given."""
+    cache_write: Dollars | None = None
+    """Prompt tokens put into the provider's cache; the input price unless given."""
 
 
 class Params(Section):

@@ -1,12 +1,13 @@
 """The API's address: every route and what guards it, on one screen.
 
-POST /v1/chat/completions   key      chat.py, raw ASGI
+POST /v1/chat/completions   key      endpoint.py with openai.py, raw ASGI
 GET  /v1/models[/{name}]    key      below
 GET  /health, /ready        open     the process lives; some tier can answer
 GET  /docs, /openapi.json   open     what stands here, for people and programs
 """
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -18,9 +19,8 @@ from gateway.errors import AnswerError, Code
 from gateway.policy import Identities
 from gateway.routing import RoutingTable
 from gateway.server import docs, openapi
-from gateway.server.chat import ChatEndpoint
 from gateway.server.drain import Drain
-from gateway.server.http import Headers, Receive, Scope, Send
+from gateway.server.http import Asgi, Headers, Receive, Scope, Send
 from gateway.server.models import model_entry, model_list
 from gateway.server.readiness import ReadinessProbe
 from gateway.wire.openai_answer import error_body
@@ -29,17 +29,15 @@ from gateway.wire.openai_answer import error_body
 class Edge:
     """The ASGI application: the request path first, by exact path, and FastAPI for all else."""
 
-    def __init__(self, chat: ChatEndpoint, rest: FastAPI) -> None:
-        self._chat = chat
+    def __init__(self, endpoints: Mapping[str, Asgi], rest: FastAPI) -> None:
+        self._endpoints = dict(endpoints)
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection event."""
         # Routed and authorised by scope["path"] alone: a URL put together from headers can be made to differ.
-        if scope["type"] == "http" and scope["path"] == openapi.CHAT_PATH:
-            await self._chat(scope, receive, send)
-        else:
-            await self._rest(scope, receive, send)
+        endpoint = self._endpoints.get(scope["path"]) if scope["type"] == "http" else None
+        await (endpoint or self._rest)(scope, receive, send)
 
 
 class Pages:

@@ -1,10 +1,9 @@
 """Every answer says what happened: in headers as far as their values are final, and in the `forebay` object."""
 
-from gateway.outcome import AttemptRecord, Outcome
+from gateway.outcome import AttemptRecord, Forebay, Outcome
 from gateway.prices import NANO, dollars
 from gateway.run import Attempt, Run
 from gateway.server.http import Header
-from gateway.wire.openai_answer import Forebay
 
 
 def commit_headers(run: Run, attempt: Attempt) -> list[Header]:

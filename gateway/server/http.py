@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import Any
 
 from gateway.errors import AnswerError, ClientGone, Code, RequestError
-from gateway.wire.openai_answer import Forebay, error_body
 
 Scope = MutableMapping[str, Any]
 AsgiMessage = MutableMapping[str, Any]
@@ -160,11 +159,9 @@ async def respond(send: Send, status: int, headers: Iterable[Header], body: byte
     await send({"type": "http.response.body", "body": body})
 
 
-async def respond_error(
-    send: Send, error: AnswerError, request_id: str, forebay: Forebay | None = None, headers: Iterable[Header] = ()
-) -> None:
-    """An error in OpenAI's shape; every 429 and 503 says when to come back."""
-    extra = [JSON, (b"x-request-id", request_id.encode("latin-1")), *headers]
+async def respond_error(send: Send, error: AnswerError, body: bytes, headers: Iterable[Header]) -> None:
+    """An error, with `body` in the shape of the caller's API; every 429 and 503 says when to come back."""
+    extra = [JSON, *headers]
     if error.status in (429, 503):
         extra.append((b"retry-after", b"%d" % max(1, round(error.retry_after or 1))))
-    await respond(send, error.status, extra, error_body(error, forebay))
+    await respond(send, error.status, extra, body)

@@ -1,13 +1,14 @@
 """OpenAI's chat API as a caller sees it: answers, stream chunks, errors, and the `forebay` object on them."""
 
+from collections.abc import Sequence
+
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from gateway.errors import AnswerError, Code
 from gateway.messages import Choice, Completion, Delta, TokenLogprob, ToolCall, Usage
+from gateway.outcome import Forebay
 from gateway.wire.sse import DONE, encode_event
-
-Forebay = dict[str, object]
 
 
 class _Logprobs(Struct):
@@ -111,9 +112,23 @@ _DONE_EVENT = encode_event(DONE)
 
 
 class AnswerEncoder:
-    """Writes one answer, whole or in chunks. `top_logprobs` is what the caller wants to see, None nothing."""
+    """Writes one answer, whole or in chunks.
 
-    def __init__(self, request_id: str, created: int, model: str, top_logprobs: int | None) -> None:
+    `top_logprobs` is what the caller wants to see, None nothing; `n` is how many choices there are to be.
+    """
+
+    def __init__(
+        self,
+        request_id: str,
+        created: int,
+        model: str,
+        top_logprobs: int | None,
+        *,
+        n: int = 1,
+        include_usage: bool = False,
+    ) -> None:
+        self._n = n
+        self._include_usage = include_usage
         self._id = f"chatcmpl-{request_id}"
         self._created = created
         self._model = model
@@ -134,26 +149,24 @@ class AnswerEncoder:
             )
         )
 
-    def opening(self, n: int) -> bytes:
+    def opening(self, _usage: Usage) -> bytes:
         """The first event: who speaks."""
-        choices = tuple(_ChunkChoice(index, _Delta(role="assistant", content="")) for index in range(n))
+        choices = tuple(_ChunkChoice(index, _Delta(role="assistant", content="")) for index in range(self._n))
         return self._event(choices)
 
     def piece(self, delta: Delta) -> bytes:
         """One event for one piece of one choice."""
         return self._event((self._chunk_choice(delta),))
 
-    def finish(self, delta: Delta, forebay: Forebay) -> bytes:
-        """The event of a finish reason, with what happened to the request."""
-        return self._event((self._chunk_choice(delta),), forebay=forebay)
-
-    def usage(self, usage: Usage) -> bytes:
-        """The extra event without choices, for callers that asked for usage."""
-        return self._event((), usage=_usage(usage))
-
-    def done(self) -> bytes:
-        """The end of a stream that ended well."""
-        return _DONE_EVENT
+    def ending(self, finish: Sequence[Delta], usage: Usage, forebay: Forebay) -> bytes:
+        """Finish reasons, the last of them with what happened to the request, usage if asked for, and [DONE]."""
+        *others, last = finish
+        events = [self.piece(delta) for delta in others]
+        events.append(self._event((self._chunk_choice(last),), forebay=forebay))
+        if self._include_usage:
+            events.append(self._event((), usage=_usage(usage)))
+        events.append(_DONE_EVENT)
+        return b"".join(events)
 
     def _event(
         self,

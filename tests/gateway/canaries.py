@@ -5,6 +5,7 @@ Each text is one of its own, so that a leak tells where it came from.
 
 import re
 
+from gateway.blocks import Conversation, ThinkingBlock, Turn
 from gateway.errors import Broken, Reason
 from gateway.messages import (
     ChatRequest,
@@ -76,6 +77,11 @@ REQUEST = ChatRequest(
         allow_fallback=True,
     ),
     ignored=(f"{MARK}-ignored",),
+    conversation=Conversation(
+        messages=(Turn("assistant", (ThinkingBlock(f"{MARK}-thinking", f"{MARK}-signature"),)),),
+        system=f"{MARK}-rules",
+    ),
+    prompt=f"{MARK}-prompt",
 )
 
 

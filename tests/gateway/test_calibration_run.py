@@ -78,8 +78,8 @@ async def test_evidence_is_read_whole_and_as_far_as_a_stream_is_held() -> None:
     fake = backend(says(-1.0, -2.0, -3.0, -4.0), says(-0.5, -0.5, -5.0, -5.0), says(-2.5, -2.5, -2.5, -2.5))
     cold, *_ = await measure(fake, change(PLAN, samples=3), unheard)
     assert cold.answers == 3
-    assert cold.floors == Floors(low=-5.0, usual=-4.0)
-    assert cold.streamed == Floors(low=-2.5, usual=-2.0)
+    assert cold.floors == Floors(low=-5.0, usual=-3.25)
+    assert cold.streamed == Floors(low=-2.5, usual=-1.75)
 
 
 async def test_where_nothing_is_held_there_is_nothing_streamed_to_measure() -> None:

@@ -20,6 +20,15 @@ MINI = Price(input=250_000_000, output=2_000_000_000, cached=25_000_000)
 """$0.25, $2.00 and $0.025 per million tokens."""
 
 
+def test_tokens_put_into_a_cache_have_a_price_of_their_own() -> None:
+    """Of ten prompt tokens three were read and four written; no more are counted than the prompt has."""
+    price = Price(input=1_000_000, output=0, cached=100_000, cache_write=1_250_000)
+    assert cost(price, 10, 0, 3, 4) == 9
+    assert cost(price, 10, 0, 0, 99) == cost(price, 10, 0, 0, 10) == 13
+    assert cost(price, 10, 0, 99, 99) == cost(price, 10, 0, 10, 0) == 1
+    assert usage_cost(price, Usage(prompt=10, cached=3, cache_written=4)) == 9
+
+
 @pytest.mark.parametrize(
     ("prompt", "completion", "cached", "nano"),
     [
@@ -83,20 +92,21 @@ def test_usage_costs_its_tokens(price: Price, usage: Usage) -> None:
 @pytest.mark.parametrize(
     ("given_dollars", "expected"),
     [
-        (("0.25", "2.00", None), Price(250_000_000, 2_000_000_000, 250_000_000)),
-        (("3", "15", "0.3"), Price(3_000_000_000, 15_000_000_000, 300_000_000)),
-        (("0", "0", None), Price()),
-        (("0.000000001", "0.000000003", "0"), Price(1, 3, 0)),
-        (("100000", "99999.999999999", None), Price(10**14, 10**14 - 1, 10**14)),
+        (("0.25", "2.00", None, None), Price(250_000_000, 2_000_000_000, 250_000_000, 250_000_000)),
+        (("3", "15", "0.3", "3.75"), Price(3_000_000_000, 15_000_000_000, 300_000_000, 3_750_000_000)),
+        (("0", "0", None, None), Price()),
+        (("0.000000001", "0.000000003", "0", None), Price(1, 3, 0, 1)),
+        (("100000", "99999.999999999", None, None), Price(10**14, 10**14 - 1, 10**14, 10**14)),
     ],
 )
-def test_price_lists_are_read_exactly(given_dollars: tuple[str, str, str | None], expected: Price) -> None:
-    """Dollars per million tokens to the ninth decimal; cached tokens cost like fresh ones unless a price is given."""
-    per_input, per_output, per_cached = given_dollars
-    found = price_from_dollars(
-        Decimal(per_input), Decimal(per_output), None if per_cached is None else Decimal(per_cached)
-    )
-    assert found == expected
+def test_price_lists_are_read_exactly(given_dollars: tuple[str | None, ...], expected: Price) -> None:
+    """Dollars per million tokens to the ninth decimal; tokens read from a cache or put into it cost like fresh ones
+    unless a price is given.
+    """
+    per_input, per_output, per_cached, per_write = [None if text is None else Decimal(text) for text in given_dollars]
+    assert per_input is not None
+    assert per_output is not None
+    assert price_from_dollars(per_input, per_output, per_cached, per_write) == expected
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ REQUEST_ROW: dict[str, object] = {
     "prompt_tokens": 102,
     "completion_tokens": 52,
     "cached_tokens": 12,
+    "cache_written_tokens": 22,
     "reasoning_tokens": 8,
     "usage_quality": "exact",
     "cost_nano_usd": 3_003,
@@ -78,6 +79,7 @@ ATTEMPT_ROW: dict[str, object] = {
     "prompt_tokens": 101,
     "completion_tokens": 51,
     "cached_tokens": 11,
+    "cache_written_tokens": 21,
     "reasoning_tokens": 7,
     "usage_quality": "estimated",
     "cost_nano_usd": 1_001,
@@ -89,7 +91,8 @@ ATTEMPT_ROW: dict[str, object] = {
 REQUEST_NULLS = frozenset(
     {
         *("task", "task_source", "complexity", "difficulty", "region", "session", "response_model", "tier", "backend"),
-        *("served_by", "reason", "code", "prompt_tokens", "completion_tokens", "cached_tokens", "reasoning_tokens"),
+        *("served_by", "reason", "code", "prompt_tokens", "completion_tokens", "cached_tokens"),
+        *("cache_written_tokens", "reasoning_tokens"),
         *("usage_quality", "confidence", "gave_up", "ttft_s", "decision_s"),
     }
 )

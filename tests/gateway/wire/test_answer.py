@@ -19,6 +19,8 @@ from tests.gateway.wire.answers import COMPLETIONS, DELTAS, USAGES
 USUAL = settings(max_examples=100, deadline=None)
 FOREBAY: dict[str, object] = {"tier": "light", "cost_usd": 0.5}
 ENCODER = AnswerEncoder("r1", 1_700_000_000, "m", None)
+TWO = AnswerEncoder("r1", 1_700_000_000, "m", None, n=2, include_usage=True)
+STOP, LENGTH = Delta(finish_reason="stop"), Delta(index=1, finish_reason="length")
 TOP = tuple(TopLogprob(name, -float(rank)) for rank, name in enumerate("abcde"))
 
 
@@ -31,6 +33,13 @@ def event(raw: bytes) -> Any:
     """The JSON of the one event in `raw`."""
     (data,) = SseDecoder().feed(raw)
     return json.loads(data)
+
+
+def events(raw: bytes) -> list[Any]:
+    """The JSON of all events in `raw` but the last, which is the end."""
+    *found, end = SseDecoder().feed(raw)
+    assert end == DONE
+    return [json.loads(data) for data in found]
 
 
 def plain(completion: Completion) -> Completion:
@@ -59,11 +68,11 @@ def test_pieces_come_back_as_they_were(deltas: list[Delta]) -> None:
 @given(USAGES)
 def test_usage_comes_back_as_it_was(usage: Usage) -> None:
     """On the event of its own, whose choices are empty; the total is the sum."""
-    chunk = event(ENCODER.usage(usage))
+    chunk = events(TWO.ending([STOP], usage, FOREBAY))[-1]
     assert chunk["choices"] == []
     assert chunk["usage"]["total_tokens"] == usage.prompt + usage.completion
     found = decode_completion(json.dumps({"choices": [CHOICE], "usage": chunk["usage"]}).encode()).usage
-    assert found == usage
+    assert found == msgspec.structs.replace(usage, cache_written=0)
 
 
 CHOICE = {"message": {"content": "x"}, "finish_reason": "stop"}
@@ -102,7 +111,7 @@ def test_a_whole_answer_has_the_shape_of_the_api() -> None:
 
 def test_every_event_has_the_shape_of_the_api() -> None:
     """The opening says who speaks, once for each choice; all events share id, time and model."""
-    opening = event(ENCODER.opening(2))
+    opening = event(TWO.opening(Usage()))
     assert opening == {
         "id": "chatcmpl-r1",
         "object": "chat.completion.chunk",
@@ -113,35 +122,27 @@ def test_every_event_has_the_shape_of_the_api() -> None:
             for index in range(2)
         ],
     }
-    events = [
-        ENCODER.piece(Delta(text="a")),
-        ENCODER.finish(Delta(finish_reason="stop"), FOREBAY),
-        ENCODER.usage(Usage()),
-    ]
+    others = [event(TWO.piece(Delta(text="a"))), *events(TWO.ending([STOP, LENGTH], Usage(), FOREBAY))]
     common = {"id", "object", "created", "model"}
-    assert all(
-        {name: event(raw)[name] for name in common} == {name: opening[name] for name in common} for raw in events
-    )
+    assert len(others) == 4
+    assert all({name: each[name] for name in common} == {name: opening[name] for name in common} for each in others)
 
 
 def test_the_finish_event_says_what_happened() -> None:
-    """And only it: no other event carries `forebay`, and none but the extra one carries usage."""
-    finish = event(ENCODER.finish(Delta(index=1, finish_reason="length"), FOREBAY))
+    """And only the last one does; none but the extra event carries usage."""
+    first, finish, usage = events(TWO.ending([STOP, LENGTH], Usage(), FOREBAY))
     assert finish["forebay"] == FOREBAY
     assert finish["choices"] == [{"index": 1, "delta": {}, "logprobs": None, "finish_reason": "length"}]
-    others = [ENCODER.opening(1), ENCODER.piece(Delta(text="a")), ENCODER.usage(Usage())]
-    assert all("forebay" not in event(raw) for raw in others)
-    assert [("usage" in event(raw)) for raw in (*others, ENCODER.finish(Delta(), FOREBAY))] == [
-        False,
-        False,
-        True,
-        False,
+    others = [event(TWO.opening(Usage())), event(TWO.piece(Delta(text="a"))), first, usage]
+    assert all("forebay" not in each for each in others)
+    assert ["usage" in each for each in (*others, finish)] == [False, False, False, True, False]
+
+
+def test_usage_is_for_those_who_asked() -> None:
+    """Without the option the event with the finish reason is the last one before the end."""
+    assert [each["choices"][0]["finish_reason"] for each in events(ENCODER.ending([STOP], Usage(), FOREBAY))] == [
+        "stop"
     ]
-
-
-def test_the_end_is_done() -> None:
-    """A stream that ended well ends in the payload that clients wait for."""
-    assert SseDecoder().feed(ENCODER.done()) == [DONE]
 
 
 def test_a_tool_call_has_its_type_where_it_begins() -> None:
