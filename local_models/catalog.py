@@ -120,7 +120,7 @@ def builtin_catalog() -> Catalog:
                 context=8192,
                 parameters=134_515_008,
                 description="SmolLM2 135M Instruct, Q4_1: quick on any CPU, for easy requests in English",
-                confidence_floors={"cold": (-2.0, -1.05), "warm": (-2.35, -1.4), "hot": (-2.6, -1.9)},
+                confidence_floors={"cold": (-1.95, -1.1), "warm": (-2.0, -1.15), "hot": (-1.9, -1.2)},
             ),
         )
     )

@@ -17,7 +17,7 @@ from tests.e2e.configs import LIGHT, PRICES, attached, base, provider
 from tests.faults.behaviours import Says
 from tests.faults.handle import FaultServer
 
-SHIPPED = Floors(-2.0, -1.05)
+SHIPPED = Floors(-1.95, -1.1)
 """What comes with the catalog for the model that the fault server plays, in the cold band."""
 
 
