@@ -37,7 +37,7 @@ def test_floors_are_measured_and_written(faults: FaultServer, busy_home: Path) -
     assert status == 0, err
     rows = [line.split() for line in out.splitlines()]
     assert rows[0] == ["local:", f"{LIGHT},", "150", "answers"]
-    assert rows[2] == ["cold", "0.2", "50", "-0.50", "-0.50", "-0.50", "-0.50", "-2.00", "-1.05"]
+    assert rows[2] == ["cold", "0.2", "50", "-0.50", "-0.50", "-0.50", "-0.50", "-1.95", "-1.10"]
     assert rows[3][:5] == ["warm", "0.7", "50", "-0.50", "-0.50"]
     assert rows[4][:3] == ["hot", "1", "50"]
     assert out.splitlines()[-1].startswith(f"Written to {calibration_file(busy_home, 'local')}; ")
