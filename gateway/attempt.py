@@ -79,6 +79,7 @@ class Attempts:
                         completion.usage,
                         completion.choices[0].finish_reason,
                         partial(written, completion),
+                        pause_s=completion.pause_s,
                     )
                     return attempt, completion
         finally:
@@ -133,8 +134,11 @@ class Attempts:
         return permit
 
     def _left_alone(self, name: str) -> None:
-        """Raises Rejected for a backend that keeps failing."""
-        wait = self.breakers[name].open_for(asyncio.get_running_loop().time())
+        """Raises Rejected for a backend that keeps failing, or that has asked for a pause."""
+        breaker, now = self.breakers[name], asyncio.get_running_loop().time()
+        wait = breaker.open_for(now)
+        if wait > 0 and breaker.told(now):
+            raise Rejected(f"{name} wants no call for {wait:.0f} s", reason=Reason.RATE_LIMIT, retry_after=wait)
         if wait > 0:
             raise Rejected(
                 f"{name} failed lately and is left alone for {wait:.0f} s",
@@ -199,7 +203,8 @@ class OpenAnswer:
             finish = next(
                 (delta.finish_reason for delta in reversed(self.transcript.deltas) if delta.finish_reason), ""
             )
-            self._settlement.answered(self._stream.model, self._stream.usage, finish, self._written)
+            stream = self._stream
+            self._settlement.answered(stream.model, stream.usage, finish, self._written, pause_s=stream.pause_s)
             self._release()
             return deltas
         if self.attempt.ttft_s is None and any(delta.says_something for delta in deltas):

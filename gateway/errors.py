@@ -181,7 +181,11 @@ class TimedOut(BackendError):
 
 
 class Refused(BackendError):
-    """An HTTP error status came instead of an answer; providers do not bill those."""
+    """An HTTP error status came instead of an answer; providers do not bill those.
+
+    `callers_fault`: the backend found fault with the request itself, which another backend may yet take. The status
+    says so, unless whoever read the body knows better.
+    """
 
     def __init__(
         self,
@@ -197,12 +201,8 @@ class Refused(BackendError):
         self.status = status
         self.upstream_code = upstream_code
         self.upstream_param = upstream_param
-        self.retryable = status in (429, 503)
-
-    @property
-    def callers_fault(self) -> bool:
-        """Whether the backend found fault with the request itself, which another backend may yet take."""
-        return self.status in (400, 413, 422)
+        self.retryable = status in (429, 503, 529)  # the last one is Anthropic's word for "overloaded"
+        self.callers_fault = status in (400, 413, 422)
 
 
 class Broken(BackendError):

@@ -255,12 +255,16 @@ class Choice(Struct, frozen=True, kw_only=True):
 
 
 class Completion(Struct, frozen=True, kw_only=True):
-    """A whole answer of one backend. `model` is what the backend says answered."""
+    """A whole answer of one backend. `model` is what the backend says answered.
+
+    For `pause_s` seconds it will take no further call: a limit of its own is used up.
+    """
 
     model: str
     choices: tuple[Choice, ...]
     usage: Usage
     fingerprint: str | None = None
+    pause_s: float = 0.0
 
 
 class ToolCallDelta(Struct, frozen=True, omit_defaults=True):

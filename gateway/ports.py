@@ -32,6 +32,10 @@ class AnswerStream(Protocol):
     def usage(self) -> Usage:
         """Tokens counted so far; final once `batch` returned nothing."""
 
+    @property
+    def pause_s(self) -> float:
+        """For how many seconds the backend will take no further call, a limit of its own being used up."""
+
     async def batch(self) -> list[Delta]:
         """The pieces that arrived since the last call; empty at a proper end. Raises BackendError."""
 

@@ -29,9 +29,13 @@ class Settlement:
         self._spec = spec
         self._run = run
 
-    def answered(self, model: str, usage: Usage, finish_reason: str, written: Callable[[], int]) -> None:
-        """A complete answer."""
+    def answered(
+        self, model: str, usage: Usage, finish_reason: str, written: Callable[[], int], *, pause_s: float = 0.0
+    ) -> None:
+        """A complete answer, after which the backend wants none for `pause_s` seconds."""
         self._breaker.succeeded()
+        if pause_s:
+            self._breaker.told_to_wait(asyncio.get_running_loop().time(), pause_s)
         self._attempt.model = model or self._spec.model
         self._attempt.finish_reason = finish_reason
         self._charge(usage, written)

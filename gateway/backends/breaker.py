@@ -21,6 +21,7 @@ class Breaker:
         self._recent: deque[bool] = deque(maxlen=_WINDOW)
         self._consecutive = 0
         self._open_until = 0.0
+        self._told_until = 0.0
         self._pause_s = _FIRST_PAUSE_S
         self._tripped = False
         self._probing = False
@@ -30,6 +31,10 @@ class Breaker:
         if now < self._open_until:
             return self._open_until - now
         return self._pause_s if self._probing else 0.0
+
+    def told(self, now: float) -> bool:
+        """Whether it is open because the backend asked to be left alone, and not for failures alone."""
+        return now < self._told_until
 
     def enter(self, now: float) -> None:
         """A call is about to be made; after a pause it is the only one until its result is known.
@@ -61,7 +66,8 @@ class Breaker:
 
     def told_to_wait(self, now: float, seconds: float) -> None:
         """The backend named a time before which it wants no call."""
-        self._open_until = max(self._open_until, now + seconds)
+        self._told_until = max(self._told_until, now + seconds)
+        self._open_until = max(self._open_until, self._told_until)
         self._probing = False
 
     def gave_no_evidence(self) -> None:
@@ -72,6 +78,6 @@ class Breaker:
         """What was seen of the backend holds no more: it has been started anew."""
         self._recent.clear()
         self._consecutive = 0
-        self._open_until = 0.0
+        self._open_until = self._told_until = 0.0
         self._pause_s = _FIRST_PAUSE_S
         self._tripped = self._probing = False

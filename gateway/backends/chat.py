@@ -1,4 +1,4 @@
-"""OpenAI's chat API over HTTP, as both providers and engines speak it.
+"""Chat APIs over HTTP, whichever of them a provider or an engine speaks.
 
 aiohttp, because it costs a tenth of httpx per request and closes the upstream socket at once when cancelled.
 Foreign exceptions become BackendErrors here and nowhere else; what an upstream wrote in an error body goes no
@@ -8,23 +8,26 @@ further than its `code` and `param`.
 import asyncio
 import re
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import aiohttp
 import msgspec
 from msgspec import Struct
 
 from gateway.backends.retry_after import retry_after
-from gateway.backends.stream import EventStream
-from gateway.errors import BackendError, Broken, Reason, Refused, TimedOut, Unreachable
+from gateway.backends.stream import EventStream, Limits
+from gateway.errors import BackendError, Broken, Refused, TimedOut, Unreachable
 from gateway.messages import Completion, JsonObject
-from gateway.wire.openai_upstream import decode_completion, decode_error
+from gateway.wire.openai_api import OpenAIApi
+from gateway.wire.upstream import UpstreamApi
+
+T = TypeVar("T")
 
 _MAX_ANSWER_BYTES = 64 * 1024 * 1024
 _MAX_ERROR_BYTES = 64 * 1024
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
-_TOO_LONG = re.compile(r"context.length|maximum context|max_model_len|too many tokens", re.IGNORECASE)
 _HEADERS = {
     "content-type": "application/json",
     # An answer that claims another encoding is refused: a compressed one could unpack to any size.
@@ -44,13 +47,19 @@ class Deadlines(Struct, frozen=True, kw_only=True):
 
 
 class ChatClient:
-    """One backend's connections. `name` is what errors call it."""
+    """One backend's connections. `name` is what errors call it, `api` what it speaks, OpenAI's if none is given."""
 
     def __init__(
-        self, name: str, deadlines: Deadlines, headers: Mapping[str, str], tls: ssl.SSLContext | None = None
+        self,
+        name: str,
+        deadlines: Deadlines,
+        headers: Mapping[str, str],
+        tls: ssl.SSLContext | None = None,
+        api: UpstreamApi | None = None,
     ) -> None:
         self._name = name
         self._deadlines = deadlines
+        self._api = api or OpenAIApi()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=20, ssl=tls or True),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=deadlines.connect_s),
@@ -66,14 +75,11 @@ class ChatClient:
 
     async def complete(self, url: str, body: JsonObject, deadline: float) -> Completion:
         """POST `body` and read the whole answer."""
-        async with self._mapped("total"), asyncio.timeout_at(self._until(deadline)):
-            response = await self._post(url, body)
-            try:
-                raw = await _read(response, _MAX_ANSWER_BYTES)
-                response.release()
-            finally:
-                response.close()
-            return decode_completion(raw)
+        return await self._ask(url, body, deadline, self._completion)
+
+    async def ask(self, url: str, body: JsonObject, deadline: float, decode: Callable[[bytes], T]) -> T:
+        """POST `body`, and `decode` whatever comes; what is not as it should be must be a ValueError there."""
+        return await self._ask(url, body, deadline, lambda raw, _: decode(raw))
 
     async def stream(self, url: str, body: JsonObject, deadline: float) -> EventStream:
         """POST `body` and return the stream of its answer, once accepted."""
@@ -85,7 +91,24 @@ class ChatClient:
             if not response.content_type.startswith("text/event-stream"):
                 response.close()
                 raise Broken(f"{self._name} answered a stream request with {response.content_type}")
-        return EventStream(self._name, response, first, self._deadlines.idle_s, until)
+        limits = Limits(first, self._deadlines.idle_s, until)
+        return EventStream(self._name, response, self._api.events(), limits, self._api.pause_s(response.headers))
+
+    async def _ask(
+        self, url: str, body: JsonObject, deadline: float, decode: Callable[[bytes, Mapping[str, str]], T]
+    ) -> T:
+        async with self._mapped("total"), asyncio.timeout_at(self._until(deadline)):
+            response = await self._post(url, body)
+            try:
+                raw = await _read(response, _MAX_ANSWER_BYTES)
+                response.release()
+            finally:
+                response.close()
+            return decode(raw, response.headers)
+
+    def _completion(self, raw: bytes, headers: Mapping[str, str]) -> Completion:
+        completion, pause_s = self._api.completion(raw), self._api.pause_s(headers)
+        return msgspec.structs.replace(completion, pause_s=pause_s) if pause_s else completion
 
     def _until(self, deadline: float) -> float:
         return min(deadline, asyncio.get_running_loop().time() + self._deadlines.total_s)
@@ -103,16 +126,20 @@ class ChatClient:
         return response
 
     async def _refused(self, response: aiohttp.ClientResponse) -> Refused:
-        code, param, message = decode_error(await _read(response, _MAX_ERROR_BYTES, cut=True))
-        code, param = _identifier(code), _identifier(param)
-        return Refused(
+        fault = self._api.fault(response.status, await _read(response, _MAX_ERROR_BYTES, cut=True))
+        code, param = _identifier(fault.code), _identifier(fault.param)
+        wait = retry_after(response.headers)
+        refused = Refused(
             f"{self._name} answered with status {response.status}" + (f", code {code}" if code else ""),
             status=response.status,
-            reason=_reason(response.status, code, message),
-            retry_after=retry_after(response.headers),
+            reason=fault.reason,
+            retry_after=wait if wait is not None else self._api.pause_s(response.headers) or None,
             upstream_code=code,
             upstream_param=param,
         )
+        if fault.callers is not None:
+            refused.callers_fault = fault.callers
+        return refused
 
     @asynccontextmanager
     async def _mapped(self, stage: str) -> AsyncIterator[None]:
@@ -150,14 +177,3 @@ async def _read(response: aiohttp.ClientResponse, limit: int, *, cut: bool = Fal
 def _identifier(text: str | None) -> str | None:
     """A short code as it stands; anything that could be prose, and so quote a prompt or a key, is left out."""
     return text if text is not None and _IDENTIFIER.fullmatch(text) else None
-
-
-def _reason(status: int, code: str | None, message: str) -> Reason:
-    """Why the next backend is tried."""
-    if status == 429:
-        return Reason.RATE_LIMIT
-    if code == "context_length_exceeded" or (status in (400, 413) and _TOO_LONG.search(message)):
-        return Reason.CONTEXT_LENGTH
-    if code is not None and "content_filter" in code:
-        return Reason.CONTENT_FILTER
-    return Reason.UPSTREAM_TIMEOUT if status in (408, 504) else Reason.UPSTREAM_ERROR

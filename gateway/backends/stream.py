@@ -1,6 +1,7 @@
 """A streamed answer over HTTP: events in, pieces of choices out.
 
-A stream ends well only when every choice has a finish reason *and* `[DONE]` or a clean end of the body has come.
+A stream ends well only when every choice has a finish reason *and* the API's mark of the end or a clean end of the
+body has come.
 Anything else is an error: a cut connection must never look like a finished answer.
 """
 
@@ -9,35 +10,51 @@ from contextlib import suppress
 
 import aiohttp
 import msgspec
+from msgspec import Struct
 
 from gateway.errors import Broken, TimedOut
 from gateway.messages import Delta, Usage
-from gateway.wire.openai_upstream import Chunk, decode_chunk, usage
-from gateway.wire.sse import DONE, EventTooLong, SseDecoder
+from gateway.wire.sse import EventTooLong, SseDecoder
+from gateway.wire.upstream import ErrorEvent, EventReader
 
 _LAST_BYTES_S = 0.02
+
+
+class Limits(Struct, frozen=True):
+    """`first` and `until` are deadlines on the loop's clock: for the first piece, and for all of it."""
+
+    first: float
+    idle_s: float
+    until: float
 
 
 class EventStream:
     """One open answer; see `ports.AnswerStream`."""
 
-    def __init__(self, name: str, response: aiohttp.ClientResponse, first: float, idle_s: float, until: float) -> None:
-        """`first` and `until` are deadlines on the loop's clock: for the first piece, and for all of it."""
+    def __init__(
+        self, name: str, response: aiohttp.ClientResponse, reader: EventReader, limits: Limits, pause_s: float = 0.0
+    ) -> None:
         self._name = name
         self._response = response
         self._content = response.content
         self._clock = asyncio.get_running_loop().time
-        self._first = first
-        self._idle_s = idle_s
-        self._until = until
+        self._reader = reader
+        self._limits = limits
+        self.pause_s = pause_s
         self._decoder = SseDecoder()
         self._started = False
         self._ended = False
         self._failure: Broken | None = None
-        self._open_choices: set[int] = set()
-        self._seen_finish = False
-        self.model = ""
-        self.usage = Usage()
+
+    @property
+    def model(self) -> str:
+        """What the backend says answers."""
+        return self._reader.model
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens counted so far."""
+        return self._reader.usage
 
     async def batch(self) -> list[Delta]:
         """The pieces that arrived since the last call; empty at a proper end."""
@@ -63,7 +80,7 @@ class EventStream:
             self._response.close()
 
     async def _last_bytes(self) -> None:
-        """Read past [DONE]: the end of the body follows in a packet of its own, and a connection that is left
+        """Read past the last event: the end of the body follows in a packet of its own, and a connection that is left
         before it cannot be used again. Who does not send it in time pays with a new connection.
         """
         with suppress(TimeoutError, aiohttp.ClientError):
@@ -73,9 +90,10 @@ class EventStream:
 
     async def _read(self) -> bytes:
         stage = "idle" if self._started else "first_token"
-        pause = self._clock() + self._idle_s if self._started else self._first
-        if pause >= self._until:
-            stage, pause = "total", self._until
+        limits = self._limits
+        pause = self._clock() + limits.idle_s if self._started else limits.first
+        if pause >= limits.until:
+            stage, pause = "total", limits.until
         try:
             async with asyncio.timeout_at(pause):
                 return await self._content.readany()
@@ -96,31 +114,19 @@ class EventStream:
         return deltas
 
     def _take_events(self, data: bytes, deltas: list[Delta]) -> None:
+        reader = self._reader
         try:
             for event in self._decoder.feed(data):
-                if event == DONE:
-                    self._end("sent [DONE]")
+                reader.take(event, deltas)
+                if reader.done:
+                    self._end("ended the stream")
                     break
-                self._take(decode_chunk(event), deltas)
+        except ErrorEvent as error:
+            raise Broken(f"{self._name} broke off with an error event") from error
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, EventTooLong) as error:
             raise Broken(f"{self._name} sent an event that is not one of this API") from error
 
-    def _take(self, chunk: Chunk, deltas: list[Delta]) -> None:
-        if chunk.error is not None:
-            raise Broken(f"{self._name} broke off with an error event")
-        if chunk.model:
-            self.model = chunk.model
-        if chunk.usage is not None:
-            self.usage = usage(chunk.usage)
-        for delta in chunk.deltas():
-            if delta.finish_reason is None:
-                self._open_choices.add(delta.index)
-            else:
-                self._open_choices.discard(delta.index)
-                self._seen_finish = True
-            deltas.append(delta)
-
     def _end(self, how: str) -> None:
-        if self._open_choices or not self._seen_finish:
+        if not self._reader.finished:
             raise Broken(f"{self._name} {how} before the answer had a finish reason")
         self._ended = True

@@ -58,7 +58,7 @@ REFUSED = {
     "503-at-once": Fault(status(503, retry_after="0"), calls=2),
     "503-later": Fault(status(503, retry_after="30")),
     "504": Fault(status(504), 504, "upstream_timeout", "upstream_timeout"),
-    "529": Fault(status(529)),
+    "529": Fault(status(529), calls=2),
     "301": Fault(Status(status=301, headers={"location": "/v1/chat/completions"})),
     "307": Fault(Status(status=307, headers={"location": "/v1/chat/completions"})),
     "204": Fault(Status(status=204, body="")),

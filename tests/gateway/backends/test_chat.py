@@ -92,7 +92,7 @@ STATUSES: list[tuple[str, dict[str, object], Reason, bool, bool]] = [
     ("502 Bad Gateway", {}, Reason.UPSTREAM_ERROR, False, False),
     ("503 Unavailable", {}, Reason.UPSTREAM_ERROR, False, True),
     ("504 Gateway Timeout", {}, Reason.UPSTREAM_TIMEOUT, False, False),
-    ("529 Overloaded", {}, Reason.UPSTREAM_ERROR, False, False),
+    ("529 Overloaded", {}, Reason.UPSTREAM_ERROR, False, True),
     ("204 No Content", {}, Reason.UPSTREAM_ERROR, False, False),
     ("307 Temporary Redirect", {}, Reason.UPSTREAM_ERROR, False, False),
 ]

@@ -43,6 +43,7 @@ class Streamed(Struct, frozen=True):
     steps: tuple[Step, ...]
     usage: Usage = USAGE
     model: str = "streamed-1.0"
+    pause_s: float = 0.0
 
 
 Behaviour = Whole | Streamed
@@ -89,6 +90,7 @@ class FakeStream:
         self.ended = False
         self.model = ""
         self.usage = Usage()
+        self.pause_s = behaviour.pause_s
 
     async def batch(self) -> list[Delta]:
         """The next pieces."""
@@ -181,7 +183,7 @@ class FakeBackend:
 
 
 def _in_pieces(completion: Completion) -> Streamed:
-    return Streamed(tuple(_steps(completion)), completion.usage, completion.model)
+    return Streamed(tuple(_steps(completion)), completion.usage, completion.model, completion.pause_s)
 
 
 def _steps(completion: Completion) -> Iterable[Step]:

@@ -1,0 +1,80 @@
+"""OpenAI's chat API behind `upstream.UpstreamApi`."""
+
+import re
+from collections.abc import Mapping
+
+from gateway.errors import Reason
+from gateway.messages import Completion, Delta, Usage
+from gateway.wire.openai_upstream import decode_chunk, decode_completion, decode_error, usage
+from gateway.wire.sse import DONE
+from gateway.wire.upstream import ErrorEvent, Fault
+
+_TOO_LONG = re.compile(r"context.length|maximum context|max_model_len|too many tokens", re.IGNORECASE)
+
+
+class OpenAIApi:
+    """See `upstream.UpstreamApi`."""
+
+    def completion(self, raw: bytes) -> Completion:
+        """A whole answer."""
+        return decode_completion(raw)
+
+    def events(self) -> "OpenAIEvents":
+        """A reader for one stream."""
+        return OpenAIEvents()
+
+    def fault(self, status: int, raw: bytes) -> Fault:
+        """What an error status with this body means."""
+        code, param, message = decode_error(raw)
+        return Fault(_reason(status, code, message), code, param)
+
+    def pause_s(self, _headers: Mapping[str, str]) -> float:
+        """Its limits are told in headers of many forms; a 429 is waited for."""
+        return 0.0
+
+
+class OpenAIEvents:
+    """See `upstream.EventReader`."""
+
+    def __init__(self) -> None:
+        self.model = ""
+        self.usage = Usage()
+        self.done = False
+        self._open_choices: set[int] = set()
+        self._seen_finish = False
+
+    @property
+    def finished(self) -> bool:
+        """Every choice has a finish reason, and there is one."""
+        return self._seen_finish and not self._open_choices
+
+    def take(self, data: bytes, into: list[Delta]) -> None:
+        """Read one event."""
+        if data == DONE:
+            self.done = True
+            return
+        chunk = decode_chunk(data)
+        if chunk.error is not None:
+            raise ErrorEvent
+        if chunk.model:
+            self.model = chunk.model
+        if chunk.usage is not None:
+            self.usage = usage(chunk.usage)
+        for delta in chunk.deltas():
+            if delta.finish_reason is None:
+                self._open_choices.add(delta.index)
+            else:
+                self._open_choices.discard(delta.index)
+                self._seen_finish = True
+            into.append(delta)
+
+
+def _reason(status: int, code: str | None, message: str) -> Reason:
+    """Why the next backend is tried."""
+    if status == 429:
+        return Reason.RATE_LIMIT
+    if code == "context_length_exceeded" or (status in (400, 413) and _TOO_LONG.search(message)):
+        return Reason.CONTEXT_LENGTH
+    if code is not None and "content_filter" in code:
+        return Reason.CONTENT_FILTER
+    return Reason.UPSTREAM_TIMEOUT if status in (408, 504) else Reason.UPSTREAM_ERROR
