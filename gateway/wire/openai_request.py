@@ -7,14 +7,11 @@ types; what has no place in the types is dropped and named, and what is unsafe i
 import time
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import Meta, Struct
 
 from gateway.errors import RequestError
 from gateway.messages import (
     ChatRequest,
-    Hints,
-    JsonObject,
     JsonSchema,
     Message,
     NamedToolChoice,
@@ -24,14 +21,14 @@ from gateway.messages import (
     ToolChoice,
 )
 from gateway.wire.fields import refuse_unsafe, told, unknown_fields
+from gateway.wire.hints import Short, read_hints
 from gateway.wire.json_schema import check_schema
-from gateway.wire.validation import convert, explain, read_object
+from gateway.wire.validation import convert, read_object
 
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 MaxTokens = Annotated[int, Meta(ge=1, le=10_000_000)]
 StopString = Annotated[str, Meta(min_length=1, max_length=256)]
 TokenId = Annotated[str, Meta(pattern=r"^[0-9]{1,7}$")]
-Short = Annotated[str, Meta(max_length=256)]
 
 
 class _StreamOptions(Struct):
@@ -68,21 +65,9 @@ class ChatBody(Struct):
     metadata: dict[str, Any] | None = None
 
 
-class _HintFields(Struct):
-    task: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = None
-    requires_reasoning: bool | None = None
-    region: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = None
-    session: Short | None = None
-    local_only: bool | None = None
-    no_escalation: bool | None = None
-    allow_fallback: bool | None = None
-
-
 _BODY_FIELDS = frozenset(ChatBody.__struct_fields__)
 _MESSAGE_FIELDS = frozenset(Message.__struct_fields__)
-_HINT_FIELDS = frozenset(_HintFields.__struct_fields__)
 _SCHEMA = "response_format.json_schema.schema"
-_HEADER_PREFIX = "x-forebay-"
 
 
 def parse_chat(raw: bytes, header_hints: dict[str, str], request_id: str) -> ChatRequest:
@@ -93,7 +78,7 @@ def parse_chat(raw: bytes, header_hints: dict[str, str], request_id: str) -> Cha
     fields = read_object(raw, ChatBody)
     refuse_unsafe(fields)
     body = convert(fields, ChatBody)
-    hints, ignored = _hints(body.metadata or {}, header_hints)
+    hints, ignored = read_hints(body.metadata or {}, header_hints)
     ignored += unknown_fields(fields, _BODY_FIELDS)
     for message in fields["messages"]:
         if message.keys() - _MESSAGE_FIELDS:
@@ -133,37 +118,6 @@ def _sampling(body: ChatBody) -> Sampling:
         frequency_penalty=body.frequency_penalty,
         logit_bias=body.logit_bias,
     )
-
-
-def _hints(metadata: JsonObject, headers: dict[str, str]) -> tuple[Hints, list[str]]:
-    """Hints of the headers and of the metadata object; a header wins over metadata of the same name."""
-    ignored = list(unknown_fields(metadata, _HINT_FIELDS, "metadata."))
-    named = {name: value for name, value in metadata.items() if name in _HINT_FIELDS}
-    source = dict.fromkeys(named, "metadata.")
-    for name, value in headers.items():
-        key = name.replace("-", "_")
-        if key in _HINT_FIELDS:
-            named[key] = value
-            source[key] = _HEADER_PREFIX
-    if not named:
-        return Hints(), ignored
-    try:
-        # Lax: headers are text, and OpenAI's metadata holds strings only, so "true" must do for true.
-        fields = msgspec.convert(named, _HintFields, strict=False)
-    except msgspec.ValidationError as error:
-        key, message = explain(error)
-        param = source[key] + (key.replace("_", "-") if source[key] == _HEADER_PREFIX else key)
-        raise RequestError(f"{param}: {message}", param=param) from error
-    hints = Hints(
-        task=fields.task,
-        requires_reasoning=fields.requires_reasoning,
-        region=fields.region,
-        session=fields.session,
-        local_only=bool(fields.local_only),
-        no_escalation=bool(fields.no_escalation),
-        allow_fallback=bool(fields.allow_fallback),
-    )
-    return hints, ignored
 
 
 def _check_consistency(body: ChatBody) -> None:
