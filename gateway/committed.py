@@ -79,8 +79,11 @@ class CommittedAnswer:
     def _without_finish(self, delta: Delta) -> Delta | None:
         if delta.finish_reason is None:
             return delta if delta.says_something else None
-        self.finish.append(Delta(index=delta.index, finish_reason=delta.finish_reason))
-        return msgspec.structs.replace(delta, finish_reason=None) if delta.says_something else None
+        self.finish.append(
+            Delta(index=delta.index, finish_reason=delta.finish_reason, stop_sequence=delta.stop_sequence)
+        )
+        bare = msgspec.structs.replace(delta, finish_reason=None, stop_sequence=None)
+        return bare if delta.says_something else None
 
     def _settle(self, status: OutcomeStatus, code: Code | None = None) -> None:
         partial = status is not OutcomeStatus.OK

@@ -41,6 +41,7 @@ def _choice(index: int, deltas: list[Delta]) -> Choice:
         tool_calls=_tool_calls(deltas),
         finish_reason=next((delta.finish_reason for delta in reversed(deltas) if delta.finish_reason), ""),
         logprobs=tuple(logprobs) or None,
+        stop_sequence=next((delta.stop_sequence for delta in deltas if delta.stop_sequence is not None), None),
     )
 
 

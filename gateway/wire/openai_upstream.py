@@ -39,6 +39,7 @@ class _Choice(Struct):
     message: _Message
     index: int = 0
     finish_reason: str | None = None
+    stop_reason: Any = None
     logprobs: _Logprobs | None = None
 
 
@@ -87,6 +88,7 @@ class _ChunkChoice(Struct):
     delta: _Delta
     index: int = 0
     finish_reason: str | None = None
+    stop_reason: Any = None
     logprobs: _Logprobs | None = None
 
 
@@ -205,6 +207,7 @@ def _choice(choice: _Choice) -> Choice:
         reasoning=message.reasoning_content or message.reasoning,
         tool_calls=message.tool_calls or (),
         finish_reason=choice.finish_reason,
+        stop_sequence=_stop_string(choice.stop_reason),
         logprobs=choice.logprobs.content if choice.logprobs else None,
     )
 
@@ -218,8 +221,14 @@ def _delta(choice: _ChunkChoice) -> Delta:
         reasoning=delta.reasoning_content or delta.reasoning,
         tool_calls=tuple(_tool_call(call) for call in delta.tool_calls) if delta.tool_calls else (),
         finish_reason=choice.finish_reason,
+        stop_sequence=_stop_string(choice.stop_reason),
         logprobs=choice.logprobs.content if choice.logprobs else None,
     )
+
+
+def _stop_string(reason: Any) -> str | None:
+    """The stop string that ended an answer, as vLLM names it; a number there is a token, which no caller has named."""
+    return reason if isinstance(reason, str) else None
 
 
 def _tool_call(call: _ToolCallDelta) -> ToolCallDelta:

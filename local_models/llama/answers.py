@@ -36,6 +36,7 @@ class Collected:
     tokens: list[Placed[TokenLogprob]] = field(default_factory=list)
     generated: int = 0
     finish: Finish = "stop"
+    stop: str | None = None
 
     def add(self, delta: Delta) -> None:
         """Take in one step."""
@@ -43,6 +44,7 @@ class Collected:
         self.tokens.extend(delta.tokens)
         self.generated = delta.generated
         self.finish = delta.finish or self.finish
+        self.stop = delta.stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,7 @@ class ChatShape:
                 message=AssistantMessage("assistant", "".join(choice.texts)),
                 logprobs=self._logprobs(choice.tokens),
                 finish_reason=choice.finish,
+                stop_reason=choice.stop,
             )
             for index, choice in enumerate(choices)
         ]
@@ -112,7 +115,7 @@ class ChatShape:
         """See `Shape`."""
         said = ChatDelta(content=delta.text) if delta.text or delta.tokens else ChatDelta()
         logprobs = self._logprobs(delta.tokens) if delta.tokens else None
-        return self._chunk([ChatChunkChoice(delta.choice, said, logprobs, delta.finish)])
+        return self._chunk([ChatChunkChoice(delta.choice, said, logprobs, delta.finish, _stop_reason(delta))])
 
     def usage(self, usage: Usage) -> bytes:
         """See `Shape`."""
@@ -146,7 +149,7 @@ class TextShape:
     def whole(self, choices: list[Collected], usage: Usage) -> bytes:
         """See `Shape`."""
         done = [
-            TextChoice(index, "".join(choice.texts), self._logprobs(choice.tokens), choice.finish)
+            TextChoice(index, "".join(choice.texts), self._logprobs(choice.tokens), choice.finish, choice.stop)
             for index, choice in enumerate(choices)
         ]
         return self._answer(done, usage)
@@ -159,7 +162,8 @@ class TextShape:
         """See `Shape`."""
         logprobs = self._logprobs(delta.tokens) if delta.tokens else None
         unset = None if self._heading.stream_usage else UNSET
-        return self._answer([TextChoice(delta.choice, delta.text, logprobs, delta.finish)], unset)
+        choice = TextChoice(delta.choice, delta.text, logprobs, delta.finish, _stop_reason(delta))
+        return self._answer([choice], unset)
 
     def usage(self, usage: Usage) -> bytes:
         """See `Shape`."""
@@ -188,3 +192,8 @@ class TextShape:
         for token, value in described.top:  # best first: of tokens that look alike the likelier one is named
             found.setdefault(self._heading.label(token), max(value, _FLOOR))
         return found
+
+
+def _stop_reason(delta: Delta) -> str | UnsetType | None:
+    """Said where the finish reason is, and nowhere else."""
+    return UNSET if delta.finish is None else delta.stop

@@ -4,6 +4,7 @@ GET  /health              200 when the model is loaded and the owner thread live
 GET  /v1/models           the one model, with `max_model_len`
 POST /v1/chat/completions
 POST /v1/completions
+POST /tokenize            what a prompt or a conversation is in tokens, as vLLM says it
 GET  /metrics
 """
 
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -31,6 +32,8 @@ from local_models.llama.wire import Decoders, Request
 
 _INLINE: Final = 4 * 1024
 """Bodies up to this many bytes are prepared on the event loop: tokenising 4 kB takes about a millisecond."""
+
+Made = TypeVar("Made")
 
 _logger = logging.getLogger(__name__)
 
@@ -55,7 +58,11 @@ class App:
         self._texts = texts
         self._decoders = Decoders()
         self._gets = {"/health": self._health, "/v1/models": self._models, "/metrics": self._metrics_page}
-        self._posts = {"/v1/chat/completions": self._chat, "/v1/completions": self._completion}
+        self._posts = {
+            "/v1/chat/completions": self._chat,
+            "/v1/completions": self._completion,
+            "/tokenize": self._tokenize,
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -114,7 +121,8 @@ class App:
         request = self._decoders.chat(body)
         self._check_model(request.model)
         asks = self._engine.open_for_requests()
-        ask = await self._prepare(request, len(body), partial(asks.chat, request, self._engine.number()))
+        quick = _quick(body, request)
+        ask = await self._prepared(partial(asks.chat, request, self._engine.number()), quick=quick)
         shape = ChatShape(self._heading("chatcmpl", ask, asks.labels))
         await self._answer(ask, shape, arrived, reply)
 
@@ -122,15 +130,20 @@ class App:
         request = self._decoders.completion(body)
         self._check_model(request.model)
         asks = self._engine.open_for_requests()
-        ask = await self._prepare(request, len(body), partial(asks.completion, request, self._engine.number()))
+        quick = _quick(body, request)
+        ask = await self._prepared(partial(asks.completion, request, self._engine.number()), quick=quick)
         shape = TextShape(self._heading("cmpl", ask, asks.labels))
         await self._answer(ask, shape, arrived, reply)
 
-    async def _prepare(self, request: Request, size: int, make: Callable[[], Ask]) -> Ask:
-        """Make the job on the event loop, or on the text thread when that may take long."""
-        if size <= _INLINE and request.response_format is None:
-            return make()
-        return await asyncio.get_running_loop().run_in_executor(self._texts, make)
+    async def _tokenize(self, body: bytes, _arrived: float, reply: Reply) -> None:
+        request = self._decoders.tokenize(body)
+        self._check_model(request.model)
+        make = partial(self._engine.loaded().tokenize, request)
+        await reply.json(200, msgspec.json.encode(await self._prepared(make, quick=len(body) <= _INLINE)))
+
+    async def _prepared(self, make: Callable[[], Made], *, quick: bool) -> Made:
+        """Make it on the event loop, or on the text thread where that may take long."""
+        return make() if quick else await asyncio.get_running_loop().run_in_executor(self._texts, make)
 
     def _heading(self, prefix: str, ask: Ask, labels: tuple[bytes, ...]) -> Heading:
         return Heading(
@@ -160,6 +173,10 @@ class App:
                 await _whole(ask, shape, inbox, reply)
         finally:
             self._engine.release(ask.job.number)
+
+
+def _quick(body: bytes, request: Request) -> bool:
+    return len(body) <= _INLINE and request.response_format is None
 
 
 async def _whole(ask: Ask, shape: Shape, inbox: Inbox, reply: Reply) -> None:

@@ -1,6 +1,6 @@
 """From a checked body to a job: tokens, grammar and limits. Needs no event loop."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -12,9 +12,13 @@ from local_models.llama.gbnf import json_object_grammar, schema_grammar
 from local_models.llama.grammar import Grammar
 from local_models.llama.jobs import Job
 from local_models.llama.model import Model
+from local_models.llama.objects import Tokens
 from local_models.llama.sampling import Sampling
 from local_models.llama.template import ChatTemplate, Turn
-from local_models.llama.wire import ChatRequest, CompletionRequest, Message, Request, ResponseFormat
+from local_models.llama.wire import ChatRequest, CompletionRequest, Message, Request, ResponseFormat, TokenizeRequest
+
+MAX_TOKENIZED: Final = 1_000_000
+"""Characters that `/tokenize` takes: some three hundred thousand tokens, and half a second of the text thread."""
 
 _CACHED_GRAMMARS: Final = 64
 
@@ -55,14 +59,9 @@ class Asks:
             raise RequestError(400, "unsupported", "this engine does not call tools yet", param="tools")
         if request.top_logprobs and not request.logprobs:
             raise RequestError(400, "invalid_value", "top_logprobs needs logprobs: true", param="top_logprobs")
-        if self._template is None:
-            raise RequestError(400, "unsupported", self._no_template, param="messages")
-        turns = tuple(_turn(place, message) for place, message in enumerate(request.messages))
+        turns = _turns(request.messages)
         self._refuse_hopeless(sum(len(turn.content) for turn in turns), "messages")
-        try:
-            tokens = self._template.tokens(turns)
-        except TemplateError as error:
-            raise RequestError(400, "invalid_value", str(error), param="messages") from error
+        tokens = self._conversation(turns, generation_prompt=True)
         limit = request.max_completion_tokens or request.max_tokens
         top = (request.top_logprobs or 0) if request.logprobs else None
         return self._ask(request, number, tokens, limit, top)
@@ -80,6 +79,28 @@ class Asks:
         if not tokens:
             raise RequestError(400, "invalid_value", "the prompt is empty", param="prompt")
         return self._ask(request, number, tokens, request.max_tokens, request.logprobs)
+
+    def tokenize(self, request: TokenizeRequest) -> Tokens:
+        """What a prompt or a conversation is in tokens, however long it is. Raises RequestError."""
+        if (request.prompt is None) is (request.messages is None):
+            raise RequestError(400, "invalid_value", "give either prompt or messages", param="prompt")
+        if request.prompt is not None:
+            _refuse_endless(len(request.prompt), "prompt")
+            special = request.add_special_tokens is not False
+            tokens = self._vocabulary.tokenize(request.prompt, add_special=special, parse_special=True)
+        else:
+            turns = _turns(request.messages or [])
+            _refuse_endless(sum(len(turn.content) for turn in turns), "messages")
+            tokens = self._conversation(turns, generation_prompt=request.add_generation_prompt is not False)
+        return Tokens(len(tokens), self._context, tokens)
+
+    def _conversation(self, turns: tuple[Turn, ...], *, generation_prompt: bool) -> list[int]:
+        if self._template is None:
+            raise RequestError(400, "unsupported", self._no_template, param="messages")
+        try:
+            return self._template.tokens(turns, generation_prompt=generation_prompt)
+        except TemplateError as error:
+            raise RequestError(400, "invalid_value", str(error), param="messages") from error
 
     def _ask(
         self, request: Request, number: int, tokens: list[int], limit: int | None, top_logprobs: int | None
@@ -158,6 +179,20 @@ class Asks:
             "at least one must be left for the answer.",
             param=param,
         )
+
+
+def _refuse_endless(characters: int, param: str) -> None:
+    if characters > MAX_TOKENIZED:
+        raise RequestError(
+            400,
+            "invalid_value",
+            f"{characters:,} characters are over the limit of {MAX_TOKENIZED:,} that are tokenised",
+            param=param,
+        )
+
+
+def _turns(messages: Sequence[Message]) -> tuple[Turn, ...]:
+    return tuple(_turn(place, message) for place, message in enumerate(messages))
 
 
 def _turn(place: int, message: Message) -> Turn:

@@ -117,15 +117,20 @@ class Engine:
         Raises RequestError (503) while loading or shutting down, after a failure, and when too many requests wait: to
         be asked before a prompt is tokenised, so that a burst does not pay for what it will be refused.
         """
+        asks = self.loaded()
+        free, line = self._room()
+        if free <= 0 and line >= self._max_waiting:
+            raise _unavailable("overloaded", f"{line} requests are waiting already")
+        return asks
+
+    def loaded(self) -> Asks:
+        """What reads prompts, however many requests wait. Raises RequestError (503) where there is none to be had."""
         if self.failure is not None:
             raise _unavailable("engine_failed", f"the engine has failed: {self.failure}")
         if self._draining:
             raise _unavailable("shutting_down", "the engine is shutting down")
         if self.asks is None:
             raise _unavailable("model_loading", "the model is still loading")
-        free, line = self._room()
-        if free <= 0 and line >= self._max_waiting:
-            raise _unavailable("overloaded", f"{line} requests are waiting already")
         return self.asks
 
     def submit(self, job: Job, arrived: float) -> Inbox:

@@ -80,7 +80,7 @@ class Delta:
     """One token of one choice, and the text it lets out (none while it is held back). `at` is time.monotonic().
 
     `tokens` go with the text that releases them and are only filled when the job wants logprobs. `generated` counts
-    the choice's tokens so far, the one that ended it included.
+    the choice's tokens so far, the one that ended it included. `stop` is the stop string that ended it, if one did.
     """
 
     job: int
@@ -90,6 +90,7 @@ class Delta:
     tokens: tuple[Placed[TokenLogprob], ...]
     generated: int
     finish: Finish | None
+    stop: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,6 +171,7 @@ class Loop:
                 tokens=progress.tokens,
                 generated=sequence.generated,
                 finish=progress.finish,
+                stop=progress.stop,
             )
         )
         if progress.finish is not None:

@@ -1,4 +1,8 @@
-"""OpenAI's answer objects and error object, as vLLM fills them, and how they stand in a stream of events."""
+"""OpenAI's answer objects and error object, as vLLM fills them, and how they stand in a stream of events.
+
+As vLLM has it, a choice also says under `stop_reason` which stop string ended it, null when none did; in a stream only
+the chunk with the finish reason has that field.
+"""
 
 from typing import Final, Literal
 
@@ -79,6 +83,7 @@ class ChatChoice(Struct):
     message: AssistantMessage
     logprobs: ChatLogprobs | None
     finish_reason: Finish
+    stop_reason: str | None
 
 
 class ChatChunkChoice(Struct):
@@ -88,6 +93,7 @@ class ChatChunkChoice(Struct):
     delta: ChatDelta
     logprobs: ChatLogprobs | None
     finish_reason: Finish | None
+    stop_reason: str | UnsetType | None = UNSET
 
 
 class TextChoice(Struct):
@@ -97,6 +103,7 @@ class TextChoice(Struct):
     text: str
     logprobs: TextLogprobs | None
     finish_reason: Finish | None
+    stop_reason: str | UnsetType | None = UNSET
 
 
 class Answer(Struct):
@@ -108,6 +115,14 @@ class Answer(Struct):
     model: str
     choices: list[ChatChoice] | list[ChatChunkChoice] | list[TextChoice]
     usage: Usage | UnsetType | None = UNSET
+
+
+class Tokens(Struct):
+    """The answer of `/tokenize`."""
+
+    count: int
+    max_model_len: int
+    tokens: list[int]
 
 
 class ErrorBody(Struct):

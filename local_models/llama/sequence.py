@@ -25,6 +25,7 @@ class Progress:
     text: str
     tokens: tuple[Placed[TokenLogprob], ...]
     finish: Finish | None
+    stop: str | None
 
 
 class Sequence:
@@ -71,7 +72,7 @@ class Sequence:
 
     def _extend(self, described: TokenLogprob | None, piece: bytes) -> Progress:
         released = self._stream.push(described, piece)
-        if released.stopped:
+        if released.stop is not None:
             return self._progress(released, "stop")
         if self.generated < self.job.max_tokens:
             return self._progress(released, None)
@@ -80,4 +81,4 @@ class Sequence:
 
     def _progress(self, released: Released[TokenLogprob | None], finish: Finish | None) -> Progress:
         tokens = tuple(Placed(placed.token, placed.offset) for placed in released.tokens if placed.token is not None)
-        return Progress(released.text, tokens, finish)
+        return Progress(released.text, tokens, finish, released.stop)

@@ -9,7 +9,6 @@ message contents are therefore fenced beforehand with marks nobody can guess, an
 import json
 import re
 import secrets
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NoReturn
@@ -48,13 +47,14 @@ class ChatTemplate:
         names = sorted(vocabulary.control_texts, key=len, reverse=True)
         self._names = re.compile("|".join(map(re.escape, names))) if names else None
 
-    def tokens(self, turns: tuple[Turn, ...]) -> list[int]:
-        """Token ids of the conversation, up to where the assistant's next words begin.
+    def tokens(self, turns: tuple[Turn, ...], *, generation_prompt: bool = True) -> list[int]:
+        """Token ids of the conversation, with `generation_prompt` up to where the assistant's next words begin.
 
         Raises TemplateError with the template's own words when it refuses the messages (roles out of order, …).
         """
         fence = f"\N{WORD JOINER}{secrets.token_hex(8)}\N{WORD JOINER}"
-        text = self._render([{"role": turn.role, "content": self._fenced(turn.content, fence)} for turn in turns])
+        messages = [{"role": turn.role, "content": self._fenced(turn.content, fence)} for turn in turns]
+        text = self._render(messages, generation_prompt=generation_prompt)
         pieces = text.split(fence)
         if len(pieces) % 2 == 0:
             raise TemplateError("the chat template cuts message contents that hold names of control tokens")
@@ -68,11 +68,11 @@ class ChatTemplate:
     def _fenced(self, content: str, fence: str) -> str:
         return self._names.sub(lambda match: f"{fence}{match[0]}{fence}", content) if self._names else content
 
-    def _render(self, messages: list[Mapping[str, str]]) -> str:
+    def _render(self, messages: list[dict[str, str]], *, generation_prompt: bool) -> str:
         try:
             return self._template.render(
                 messages=messages,
-                add_generation_prompt=True,
+                add_generation_prompt=generation_prompt,
                 bos_token=self._vocabulary.bos,
                 eos_token=self._vocabulary.eos,
                 tools=None,

@@ -24,11 +24,11 @@ class Placed(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Released(Generic[T]):
-    """What one step lets out: text, the tokens it belongs to, and whether a stop string was met."""
+    """What one step lets out: text, the tokens it belongs to, and the stop string that was met, if one was."""
 
     text: str
     tokens: tuple[Placed[T], ...]
-    stopped: bool = False
+    stop: str | None = None
 
 
 class StopMatcher:
@@ -68,7 +68,7 @@ def _fallbacks(pattern: str) -> list[int]:
 
 
 class TextStream(Generic[T]):
-    """The text of one answer as it grows. After `Released.stopped` or `finish` it takes nothing more."""
+    """The text of one answer as it grows. After `Released.stop` or `finish` it takes nothing more."""
 
     __slots__ = ("_decoder", "_held", "_length", "_sent", "_stops", "_waiting")
 
@@ -101,26 +101,24 @@ class TextStream(Generic[T]):
 
     def _match(self, text: str, start: int) -> Released[T]:
         for index, character in enumerate(text):
-            longest = 0
-            for stop in self._stops:
-                if stop.feed(character):
-                    longest = max(longest, len(stop.pattern))
-            if longest:
-                return self._cut(self._held + text, start + index + 1 - longest)
+            met = [stop.pattern for stop in self._stops if stop.feed(character)]
+            if met:
+                longest = max(met, key=len)
+                return self._cut(self._held + text, start + index + 1 - len(longest), longest)
         held = max(stop.matched for stop in self._stops)
         pending = self._held + text
         keep = len(pending) - held
         self._held = pending[keep:]
         return self._release(pending[:keep], self._length - held)
 
-    def _cut(self, pending: str, end: int) -> Released[T]:
-        """Release what lies before character `end`, where the stop string begins, and drop the rest."""
+    def _cut(self, pending: str, end: int, stop: str) -> Released[T]:
+        """Release what lies before character `end`, where `stop` begins, and drop the rest."""
         text = pending[: end - self._sent]
         tokens = tuple(placed for placed, _ in self._waiting if placed.offset < end)
         self._waiting.clear()
         self._held = ""
         self._sent = end
-        return Released(text, tokens, stopped=True)
+        return Released(text, tokens, stop)
 
     def _release(self, text: str, upto: int) -> Released[T]:
         self._sent = upto

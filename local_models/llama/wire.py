@@ -85,6 +85,16 @@ class ChatRequest(Request, kw_only=True):
     functions: list[msgspec.Raw] | None = None
 
 
+class TokenizeRequest(msgspec.Struct):
+    """Body of `/tokenize`: either `prompt` or `messages`."""
+
+    model: str | None = None
+    prompt: str | None = None
+    messages: Annotated[list[Message], Meta(min_length=1)] | None = None
+    add_special_tokens: bool | None = None
+    add_generation_prompt: bool | None = None
+
+
 class CompletionRequest(Request, kw_only=True):
     """Body of `/v1/completions`."""
 
@@ -102,11 +112,12 @@ _MISSING: Final = re.compile(r"missing required field `([^`]+)`")
 
 
 class Decoders:
-    """JSON decoders for the two bodies."""
+    """JSON decoders for the bodies."""
 
     def __init__(self) -> None:
         self._chat = msgspec.json.Decoder(ChatRequest)
         self._completion = msgspec.json.Decoder(CompletionRequest)
+        self._tokenize = msgspec.json.Decoder(TokenizeRequest)
 
     def chat(self, body: bytes) -> ChatRequest:
         """Raises RequestError (400) naming the field."""
@@ -115,6 +126,10 @@ class Decoders:
     def completion(self, body: bytes) -> CompletionRequest:
         """Raises RequestError (400) naming the field."""
         return _decode(self._completion, body)
+
+    def tokenize(self, body: bytes) -> TokenizeRequest:
+        """Raises RequestError (400) naming the field."""
+        return _decode(self._tokenize, body)
 
 
 def _decode(decoder: msgspec.json.Decoder[Body], body: bytes) -> Body:

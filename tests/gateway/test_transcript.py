@@ -30,6 +30,12 @@ def test_pieces_of_a_text_are_joined() -> None:
     assert found == (Choice(text="ab", reasoning="hm", finish_reason="stop"),)
 
 
+def test_the_stop_string_is_kept() -> None:
+    """It comes with the finish reason, and none is not an empty one."""
+    assert choices(Delta(text="a"), Delta(finish_reason="stop", stop_sequence="END"))[0].stop_sequence == "END"
+    assert choices(Delta(text="a"), Delta(finish_reason="stop"))[0].stop_sequence is None
+
+
 def test_absent_is_not_empty() -> None:
     """An answer without text has none; one whose text is empty has an empty one; one under way has no end."""
     assert choices(Delta(finish_reason="stop"))[0].text is None

@@ -173,8 +173,29 @@ def test_a_stop_string_ends_the_answer_before_it(engine: EngineProcess) -> None:
     answer = engine.chat("Count from one to ten.", max_tokens=40, stop=["not there", stop], logprobs=True)
     choice = answer["choices"][0]
     assert choice["message"]["content"] == full[: full.index(stop)]
-    assert choice["finish_reason"] == "stop"
+    assert (choice["finish_reason"], choice["stop_reason"]) == ("stop", stop)
     assert "".join(entry["token"] for entry in choice["logprobs"]["content"]).startswith(choice["message"]["content"])
+
+
+def test_only_a_stop_string_is_a_stop_reason(engine: EngineProcess) -> None:
+    """The end of the text and the limit leave it null, whole and streamed; other chunks have no such field."""
+    full = engine.chat("Say hello", max_tokens=60)["choices"][0]
+    short = engine.chat("Say hello", max_tokens=2)["choices"][0]
+    assert [(one["finish_reason"], one["stop_reason"]) for one in (full, short)] == [("stop", None), ("length", None)]
+    ask: dict[str, Any] = {"messages": [{"role": "user", "content": "Say hello"}], "temperature": 0}
+    for more in ({"max_tokens": 60}, {"max_tokens": 2}, {"stop": full["message"]["content"][4:9]}):
+        *body, last = [chunk["choices"][0] for chunk in engine.stream(**ask, **more)[:-1]]
+        assert last["stop_reason"] == more.get("stop")
+        assert not any("stop_reason" in choice for choice in body)
+
+
+def test_a_completion_names_its_stop_string_too(engine: EngineProcess) -> None:
+    """Whole and streamed."""
+    body: dict[str, Any] = {"prompt": "One, two, three,", "temperature": 0, "max_tokens": 20, "stop": ["six", "five"]}
+    whole = engine.post("/v1/completions", **body).json()["choices"][0]
+    streamed = [chunk["choices"][0] for chunk in engine.stream("/v1/completions", **body)[:-1]]
+    assert (whole["finish_reason"], whole["stop_reason"]) == ("stop", "five")
+    assert [choice.get("stop_reason") for choice in streamed] == [None] * (len(streamed) - 1) + ["five"]
 
 
 def test_the_answer_ends_at_max_tokens_or_where_the_context_ends(engine: EngineProcess) -> None:

@@ -7,18 +7,18 @@ import pytest
 from local_models.llama.textstream import Placed, Released, StopMatcher, TextStream
 
 
-def run(pieces: list[bytes], stops: tuple[str, ...] = ()) -> tuple[str, list[int], bool, list[str]]:
-    """All text, the tokens in order of release, whether it stopped, and the text of every step."""
+def run(pieces: list[bytes], stops: tuple[str, ...] = ()) -> tuple[str, list[int], str | None, list[str]]:
+    """All text, the tokens in order of release, what stopped it, and the text of every step."""
     stream: TextStream[int] = TextStream(stops)
     steps: list[Released[int]] = []
     for token, piece in enumerate(pieces):
         steps.append(stream.push(token, piece))
-        if steps[-1].stopped:
+        if steps[-1].stop is not None:
             break
     else:
         steps.append(stream.finish())
     tokens = [placed.token for step in steps for placed in step.tokens]
-    return "".join(step.text for step in steps), tokens, steps[-1].stopped, [step.text for step in steps]
+    return "".join(step.text for step in steps), tokens, steps[-1].stop, [step.text for step in steps]
 
 
 def test_a_character_cut_by_tokens_comes_out_whole_with_its_tokens() -> None:
@@ -36,8 +36,8 @@ def test_a_character_cut_by_tokens_comes_out_whole_with_its_tokens() -> None:
 
 def test_an_incomplete_character_at_the_end_is_dropped_but_its_token_is_not() -> None:
     """An answer that ends inside a character ends before it."""
-    text, tokens, stopped, _ = run([b"ab", "é".encode()[:1]])
-    assert (text, tokens, stopped) == ("ab", [0, 1], False)
+    text, tokens, stop, _ = run([b"ab", "é".encode()[:1]])
+    assert (text, tokens, stop) == ("ab", [0, 1], None)
 
 
 def test_bytes_that_are_no_utf8_become_replacement_characters() -> None:
@@ -49,17 +49,17 @@ def test_bytes_that_are_no_utf8_become_replacement_characters() -> None:
 
 def test_a_stop_string_across_token_edges_never_shows() -> None:
     """What may be the beginning of the stop string waits, and goes when it turns out to be one."""
-    text, tokens, stopped, steps = run([b"one", b" ST", b"O", b"P two"], ("STOP",))
+    text, tokens, stop, steps = run([b"one", b" ST", b"O", b"P two"], ("STOP",))
     assert text == "one "
-    assert stopped
+    assert stop == "STOP"
     assert steps[1] == " "
     assert tokens == [0, 1], "tokens wholly inside the stop string belong to no answer"
 
 
 def test_a_false_alarm_is_released_with_its_tokens() -> None:
     """Held text comes out unharmed when the stop string does not complete."""
-    text, tokens, stopped, steps = run([b"a S", b"TO", b"NE"], ("STOP",))
-    assert (text, tokens, stopped) == ("a STONE", [0, 1, 2], False)
+    text, tokens, stop, steps = run([b"a S", b"TO", b"NE"], ("STOP",))
+    assert (text, tokens, stop) == ("a STONE", [0, 1, 2], None)
     assert steps[:2] == ["a ", ""]
 
 
@@ -71,8 +71,8 @@ def test_the_first_stop_string_to_complete_wins_and_the_longer_of_two_at_once() 
 
 def test_held_text_is_flushed_at_the_end() -> None:
     """The beginning of a stop string at the end of the answer is part of the answer."""
-    text, tokens, stopped, _ = run([b"so ST"], ("STOP",))
-    assert (text, tokens, stopped) == ("so ST", [0], False)
+    text, tokens, stop, _ = run([b"so ST"], ("STOP",))
+    assert (text, tokens, stop) == ("so ST", [0], None)
 
 
 def test_offsets_count_characters_not_bytes() -> None:
@@ -99,10 +99,11 @@ def test_any_cut_of_any_text_gives_what_python_would(seed: int) -> None:
         size = dice.randint(1, 5)
         pieces.append(data[:size])
         data = data[size:]
-    found, tokens, stopped, _ = run(pieces, stops)
+    found, tokens, met, _ = run(pieces, stops)
     ends = [(text.find(stop) + len(stop), text.find(stop)) for stop in stops if stop in text]
     assert found == (text[: min(ends)[1]] if ends else text)
-    assert stopped == bool(ends)
+    first = [stop for stop in stops if stop in text and (text.find(stop) + len(stop), text.find(stop)) == min(ends)]
+    assert met == (first[0] if ends else None)
     assert tokens == sorted(set(tokens))
-    if not stopped:
+    if met is None:
         assert tokens == list(range(len(pieces)))

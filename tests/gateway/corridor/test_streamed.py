@@ -192,14 +192,14 @@ async def test_a_finish_reason_that_comes_with_text_is_parted_from_it() -> None:
     """The text goes out at once, the reason at the end; each choice has its own."""
     steps = (
         [Delta(text="a"), Delta(index=1, text="b", finish_reason="length")],
-        [Delta(text="c", finish_reason="stop")],
+        [Delta(text="c", finish_reason="stop", stop_sequence="d")],
     )
     house = House(big=(Streamed(steps),), difficulty=HARD)
     committed = await house.open(REQUEST)
     assert await committed.batch() == [Delta(text="a"), Delta(index=1, text="b")]
     assert await committed.batch() == [Delta(text="c")]
     assert await committed.batch() == []
-    assert committed.finish == [Delta(index=1, finish_reason="length"), Delta(finish_reason="stop")]
+    assert committed.finish == [Delta(index=1, finish_reason="length"), Delta(finish_reason="stop", stop_sequence="d")]
 
 
 async def test_after_the_end_there_is_no_more() -> None:

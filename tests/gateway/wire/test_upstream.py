@@ -261,3 +261,21 @@ def test_sampling_writes_only_what_was_set() -> None:
     """Defaults are left out, zeros are not."""
     assert sent(msgspec.structs.replace(parsed({}), sampling=Sampling(temperature=0.0, seed=0)))["temperature"] == 0.0
     assert sent(msgspec.structs.replace(parsed({}), sampling=Sampling(seed=0)))["seed"] == 0
+
+
+@pytest.mark.parametrize(
+    ("told", "read"),
+    [
+        ({}, None),
+        ({"stop_reason": None}, None),
+        ({"stop_reason": "END"}, "END"),
+        ({"stop_reason": 128009}, None),
+        ({"stop_reason": {"odd": []}}, None),
+    ],
+)
+def test_a_stop_string_is_read_where_it_is_told(told: dict[str, Any], read: str | None) -> None:
+    """vLLM names the stop string that ended an answer, or a token's number, which is nobody's stop string."""
+    assert decode_completion(with_choice(**told)).choices[0].stop_sequence == read
+    chunk = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop", **told}]}
+    (delta,) = decode_chunk(json.dumps(chunk).encode()).deltas()
+    assert delta.stop_sequence == read
