@@ -165,10 +165,9 @@ class BackendError(AttemptError):
 class Unreachable(BackendError):
     """No connection was made: nothing was sent, so a retry cannot be charged twice."""
 
-    retryable = True
-
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, *, retryable: bool = True) -> None:
         super().__init__(message, reason=Reason.UPSTREAM_ERROR)
+        self.retryable = retryable
 
 
 class TimedOut(BackendError):

@@ -2,13 +2,17 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
+import httpx
 from msgspec import structs
 
 from local_models.probe import EngineProbe, Verdict
 from local_models.supervisor import Surroundings
+from local_models.trust import client_context
 from local_models.types import EngineMetrics, EngineSnapshot, EngineSpec, EngineState, Replica
 
 _WATCH_S: Final = 1.0
@@ -100,8 +104,8 @@ class AttachedEngine:
 
     async def run(self) -> None:
         """Watch until `stop`."""
-        async with asyncio.TaskGroup() as tasks:
-            watchers = [tasks.create_task(self._watch(url)) for url in self._watched]
+        async with self._client() as http, asyncio.TaskGroup() as tasks:
+            watchers = [tasks.create_task(self._watch(url, http)) for url in self._watched]
             await self._stopping.wait()
             for watcher in watchers:
                 watcher.cancel()
@@ -111,8 +115,17 @@ class AttachedEngine:
             )
         )
 
-    async def _watch(self, url: str) -> None:
-        probe = EngineProbe(url, self._around.http)
+    @asynccontextmanager
+    async def _client(self) -> AsyncIterator[httpx.AsyncClient]:
+        """The one that all share, or one that trusts the certificates of this spec."""
+        if self.spec.ca is None:
+            yield self._around.http
+            return
+        async with httpx.AsyncClient(trust_env=False, verify=client_context(self.spec.ca)) as http:
+            yield http
+
+    async def _watch(self, url: str, http: httpx.AsyncClient) -> None:
+        probe = EngineProbe(url, http)
         while True:
             verdict = await probe.health()
             metrics = await probe.metrics() if verdict.ok else None

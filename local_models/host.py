@@ -40,6 +40,7 @@ from local_models.protocol import HOST_BUSY, LINE_LIMIT
 from local_models.reception import Reception
 from local_models.roster import Roster, reconcile
 from local_models.supervisor import Surroundings
+from local_models.trust import client_context
 
 _LINGER_S: Final = 30.0
 _log = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ async def _host(settings: Settings, ready: Callable[[], None]) -> None:
         asyncio.get_running_loop().add_signal_handler(number, end_asked.set)
     listener, socket_path = listen(settings.home)
     # Loopback and addresses from the configuration: a proxy from the environment has no business in between.
-    async with httpx.AsyncClient(trust_env=False) as http, asyncio.TaskGroup() as tasks:
+    async with httpx.AsyncClient(trust_env=False, verify=client_context()) as http, asyncio.TaskGroup() as tasks:
         around = Surroundings(http, settings.home / "logs", Roster(roster_path(settings.home)), changed.set)
         fleet = Fleet(settings.launchers, around, tasks)
         reception = Reception(fleet, settings.linger, changed, os.getpid())

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from local_models.logs import one_line
 from local_models.snapshot import parse_metrics
+from local_models.trust import refusal
 from local_models.types import EngineMetrics
 
 # Three failures in a row fence an engine: a hang is answered in about 5 s, a busy CPU is not taken for one.
@@ -125,5 +126,5 @@ def _explain(error: httpx.HTTPError | httpx.InvalidURL) -> str:
     if isinstance(error, httpx.TimeoutException):
         return "no answer in time"
     if isinstance(error, httpx.ConnectError):
-        return "nobody listens"
+        return one_line(refusal(error) or "nobody listens")
     return one_line(f"{type(error).__name__} {error}")

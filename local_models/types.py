@@ -54,6 +54,8 @@ class EngineSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """llama_cpp: absolute path of the GGUF."""
     urls: tuple[str, ...] = ()
     """attached: base URLs without a trailing path, e.g. http://127.0.0.1:8000."""
+    ca: str | None = None
+    """attached, over https: certificates in PEM that theirs must lead to, in place of those this machine trusts."""
     parallel: int = 8
     """Requests that run at the same time (slots)."""
     context: int = 4096

@@ -1,5 +1,6 @@
 """A backend as requests reach it: its adapter, its connections, and where its engine is at the moment."""
 
+import ssl
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -15,9 +16,13 @@ View = Callable[[str], EngineView | None]
 """What is known of an engine, by its name, at this moment."""
 
 
-def connected(spec: BackendSpec, section: Backend, view: View) -> tuple[BackendPort, ChatClient]:
+def connected(
+    spec: BackendSpec, section: Backend, view: View, tls: ssl.SSLContext | None
+) -> tuple[BackendPort, ChatClient]:
     """The backend and the client whose connections it uses; close that one when done. Opens nothing yet."""
-    client = ChatClient(spec.name, nouns.deadlines(section.timeouts), _authorization(section))
+    client = ChatClient(
+        spec.name, nouns.deadlines(section.timeouts), _authorization(section), tls=tls, proxy=section.proxy
+    )
     profile = nouns.profile(section.params)
     if section.engine is None:
         return OpenAIBackend(spec, section.base_url or "", profile, client), client

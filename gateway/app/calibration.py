@@ -19,6 +19,7 @@ from gateway.app.backends import connected, nowhere
 from gateway.app.calibration_run import BandFloors, CannotCalibrate, Plan, measure
 from gateway.app.calibrations import default_temperature, model_of
 from gateway.app.engines import Engines, engine_specs
+from gateway.app.trust import Trust
 from gateway.confidence import Floors
 from gateway.confidence.evidence import Band
 from gateway.config.schema import Config, Engine
@@ -102,7 +103,7 @@ async def _calibrated(
         window_tokens=config.confidence.probation.tokens,
         max_tokens=section.params.defaults.get("max_tokens"),
     )
-    backend, client = connected(nouns.backend_specs(config)[name], section, engines.view)
+    backend, client = connected(nouns.backend_specs(config)[name], section, engines.view, Trust(config).context(name))
     try:
         bands = await measure(backend, plan, partial(report, f"asking {name}"))
     finally:

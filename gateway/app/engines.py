@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from gateway.app.trust import certificates
 from gateway.config.schema import Config, Engine
 from gateway.errors import ForebayError
 from gateway.gate import Gate
@@ -120,7 +121,13 @@ def _spec(name: str, engine: Engine, home: Path) -> EngineSpec:
     model = engine.model or ""
     if engine.kind == "attached":
         return EngineSpec(
-            name=name, kind="attached", model=model, urls=engine.urls, parallel=engine.parallel, context=engine.context
+            name=name,
+            kind="attached",
+            model=model,
+            urls=engine.urls,
+            ca=None if engine.ca is None else certificates(engine.ca, f"engines.{name}.ca"),
+            parallel=engine.parallel,
+            context=engine.context,
         )
     path = resolve(model, home)
     check_file(path)

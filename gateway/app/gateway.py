@@ -15,6 +15,7 @@ from gateway.app.backends import connected, nowhere
 from gateway.app.calibrations import calibrations
 from gateway.app.decision import classifier, policy
 from gateway.app.engines import Engines, engine_specs
+from gateway.app.trust import Trust
 from gateway.attempt import Attempts
 from gateway.backends.breaker import Breaker
 from gateway.broker import Broker, Stages
@@ -58,6 +59,7 @@ class Gateway:
         self.gate = Gate(
             {name: engine.parallel for name, engine in config.engines.items()}, nouns.gate_settings(config)
         )
+        self._trust = Trust(config)
         self._stack = AsyncExitStack()
         self.engines: Engines | None = None
         self._breakers: Mapping[str, Breaker] = {}
@@ -130,7 +132,7 @@ class Gateway:
 
     async def _backend(self, name: str, section: Backend, stack: AsyncExitStack) -> BackendPort:
         view = nowhere if self.engines is None else self.engines.view
-        backend, client = connected(self.table.specs[name], section, view)
+        backend, client = connected(self.table.specs[name], section, view, self._trust.context(name))
         stack.push_async_callback(client.close)
         return backend
 

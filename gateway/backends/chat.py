@@ -47,15 +47,20 @@ class Deadlines(Struct, frozen=True, kw_only=True):
 
 
 class ChatClient:
-    """One backend's connections. `name` is what errors call it, `api` what it speaks, OpenAI's if none is given."""
+    """One backend's connections. `name` is what errors call it, `api` what it speaks, OpenAI's if none is given.
+
+    `tls` is needed for https. `proxy` is an http:// address that https goes through; the environment names none.
+    """
 
     def __init__(
         self,
         name: str,
         deadlines: Deadlines,
         headers: Mapping[str, str],
-        tls: ssl.SSLContext | None = None,
+        *,
         api: UpstreamApi | None = None,
+        tls: ssl.SSLContext | None = None,
+        proxy: str | None = None,
     ) -> None:
         self._name = name
         self._deadlines = deadlines
@@ -67,6 +72,7 @@ class ChatClient:
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
+            proxy=proxy,
         )
 
     async def close(self) -> None:
@@ -152,8 +158,8 @@ class ChatClient:
             raise TimedOut(f"{self._name}: no connection in time", stage="connect") from error
         except TimeoutError as error:
             raise TimedOut(f"{self._name}: no answer in time", stage=stage) from error
-        except aiohttp.ClientConnectorError as error:
-            raise Unreachable(f"{self._name}: cannot connect") from error
+        except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError) as error:
+            raise _unreached(self._name, error) from error
         except aiohttp.ClientError as error:
             raise Broken(f"{self._name}: the connection broke ({type(error).__name__})") from error
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
@@ -172,6 +178,16 @@ async def _read(response: aiohttp.ClientResponse, limit: int, *, cut: bool = Fal
                 break
             raise Broken(f"an answer is longer than {limit} bytes")
     return b"".join(chunks)
+
+
+def _unreached(name: str, error: aiohttp.ClientError) -> Unreachable:
+    """Nothing was sent. A certificate does not become another one by being asked for once more."""
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return Unreachable(f"{name}: the proxy answered with status {error.status}")
+    cause = getattr(error, "certificate_error", None)
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return Unreachable(f"{name}: its certificate is not accepted: {cause.verify_message}", retryable=False)
+    return Unreachable(f"{name}: cannot connect")
 
 
 def _identifier(text: str | None) -> str | None:

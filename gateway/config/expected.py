@@ -46,6 +46,7 @@ _PATTERNS = MappingProxyType(
         schema.NAME_PATTERN: "a name: up to 64 letters, digits, '.', '_' or '-', the first a letter or digit",
         schema.LISTEN_PATTERN: "an address and a port, such as 127.0.0.1:8080",
         schema.URL_PATTERN: "an address such as https://host:port/path, without user, query or fragment",
+        schema.PROXY_PATTERN: "a proxy such as http://proxy.example.com:3128, without user or path",
         schema.HASH_PATTERN: "sha256: and 64 hex digits, in small letters",
     }
 )

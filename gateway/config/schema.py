@@ -15,12 +15,15 @@ from gateway.types import Capability, Tier
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 LISTEN_PATTERN = r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$"
 URL_PATTERN = r"^https?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?(/[^\s?#@]*)?$"
+PROXY_PATTERN = r"^http://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}/?$"
 HASH_PATTERN = r"^sha256:[0-9a-f]{64}$"
 SECRET_PATTERN = r"^\$\{[A-Za-z_][A-Za-z0-9_]*\}$"  # noqa: S105 - how one is referred to
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Listen = Annotated[str, Field(pattern=LISTEN_PATTERN)]
 HttpUrl = Annotated[str, Field(pattern=URL_PATTERN)]
+ProxyUrl = Annotated[str, Field(pattern=PROXY_PATTERN)]
+FilePath = Annotated[str, Field(min_length=1, max_length=4096)]
 # The pattern is for editors: here it is checked before `${NAME}` is filled in, by `environment.py`.
 Secret = Annotated[SecretStr, WithJsonSchema({"type": "string", "pattern": SECRET_PATTERN})]
 ModelName = Annotated[str, Field(min_length=1, max_length=1000)]
@@ -79,6 +82,8 @@ class Engine(Section):
     """attached: data sent there does not leave the box. Loopback addresses are on the box."""
     region: Name | None = None
     """attached and not on the box: the region it stands in."""
+    ca: FilePath | None = None
+    """attached over https: a file of certificates (PEM); theirs must lead to one of them, not to this machine's."""
     capabilities: frozenset[Capability] | None = None
     """What it can do, if not what its kind usually can."""
 
@@ -139,6 +144,10 @@ class Backend(Section):
     """As ${NAME}, the name of an environment variable."""
     region: Name | None = None
     """Where the provider processes the data."""
+    ca: FilePath | None = None
+    """A file of certificates (PEM) the provider's must lead to, instead of those that this machine trusts."""
+    proxy: ProxyUrl | None = None
+    """http://host:port of a proxy on the way; the environment's proxies are not used."""
     price: Price | None = None
     """What it costs. An engine of this box costs nothing unless a price is given."""
     context: Context | None = None

@@ -8,7 +8,7 @@ from gateway.config.findings import Finding, Path, found
 from gateway.config.schema import Backend, Config, Params
 from gateway.config.suggest import nearest
 
-_PROVIDERS_OWN = ("base_url", "model", "api_key", "region")
+_PROVIDERS_OWN = ("base_url", "model", "api_key", "region", "ca", "proxy")
 
 
 def engine_or_provider(config: Config) -> Iterator[Finding]:
@@ -81,12 +81,23 @@ def https_off_the_box(config: Config) -> Iterator[Finding]:
             yield found((*path, "base_url"), "expected https://, found {}", url, suggestion=secure)
 
 
+def https_keys_are_for_https(config: Config) -> Iterator[Finding]:
+    """An http address is this box: it shows no certificate, and by a proxy its prompts would leave in the clear."""
+    for path, backend in _all(config):
+        if (backend.base_url or "").startswith("http://"):
+            for key in ("ca", "proxy"):
+                if getattr(backend, key) is not None:
+                    yield found((*path, key), "only for https; base_url is http", depends=((*path, "base_url"),))
+
+
 def ports_exist(config: Config) -> Iterator[Finding]:
     """A port above the highest would fail at the first call only."""
     for path, backend in _all(config):
-        port = None if backend.base_url is None else url_port(backend.base_url)
-        if port is not None and not 1 <= port <= HIGHEST_PORT:
-            yield found((*path, "base_url"), "expected a port from 1 to 65535, found {}", str(backend.base_url))
+        for key in ("base_url", "proxy"):
+            url: str | None = getattr(backend, key)
+            port = None if url is None else url_port(url)
+            if url is not None and port is not None and not 1 <= port <= HIGHEST_PORT:
+                yield found((*path, key), "expected a port from 1 to 65535, found {}", url)
 
 
 def output_fits_the_context(config: Config) -> Iterator[Finding]:
@@ -146,6 +157,7 @@ RULES = (
     provider_has_a_price,
     provider_has_a_region,
     https_off_the_box,
+    https_keys_are_for_https,
     ports_exist,
     output_fits_the_context,
     renames_do_not_collide,

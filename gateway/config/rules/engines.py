@@ -31,7 +31,7 @@ def attached_needs_urls(config: Config) -> Iterator[Finding]:
 def keys_have_an_effect(config: Config) -> Iterator[Finding]:
     """A key of the other kind would be obeyed by nobody, and its writer would think it were."""
     for path, engine in _of_kind(config, "llama_cpp"):
-        for key in ("urls", "on_box", "region"):
+        for key in ("urls", "on_box", "region", "ca"):
             if getattr(engine, key) not in (None, ()):
                 yield found((*path, key), _ONLY_ATTACHED, depends=((*path, "kind"),))
     for path, engine in _of_kind(config, "attached"):
@@ -47,6 +47,25 @@ def urls_end_before_the_version(config: Config) -> Iterator[Finding]:
             if base.endswith("/v1"):
                 message = "expected the address without /v1, found {}"
                 yield found((*path, "urls", index), message, url, suggestion=base.removesuffix("/v1"))
+
+
+def https_off_the_box(config: Config) -> Iterator[Finding]:
+    """Prompts do not cross a network in the clear; on_box is the operator's word that they do not cross any."""
+    for path, engine in _of_kind(config, "attached"):
+        for index, url in enumerate(engine.urls):
+            if url.startswith("http://") and not loopback(url_host(url)) and not engine.on_box:
+                secure = url.replace("http://", "https://", 1)
+                depends = ((*path, "kind"), (*path, "on_box"))
+                yield found(
+                    (*path, "urls", index), "expected https://, found {}", url, suggestion=secure, depends=depends
+                )
+
+
+def ca_is_for_https(config: Config) -> Iterator[Finding]:
+    """A server that shows no certificate has none to be held against it."""
+    for path, engine in _of_kind(config, "attached"):
+        if engine.ca is not None and engine.urls and not any(url.startswith("https://") for url in engine.urls):
+            yield found((*path, "ca"), "only for https; every url is http", depends=((*path, "urls"),))
 
 
 def ports_exist(config: Config) -> Iterator[Finding]:
@@ -89,6 +108,8 @@ RULES = (
     attached_needs_urls,
     keys_have_an_effect,
     urls_end_before_the_version,
+    https_off_the_box,
+    ca_is_for_https,
     ports_exist,
     elsewhere_needs_a_region,
     one_box_one_region,
