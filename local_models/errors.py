@@ -7,6 +7,7 @@ LocalModelsError
 │   ├── BadModelFile         the file is there, and no model or not all of one
 │   └── PullFailed           the files could not be fetched or installed
 │       ├── SourceFailed     the source did not hand them out
+│       ├── LicenceNotAccepted  the model's terms want to be accepted first
 │       └── ChecksumMismatch what came is not what the catalog promises
 └── HostError
     ├── HostUnavailable      no engine host could be reached or started
@@ -40,6 +41,10 @@ class PullFailed(ModelError):
 
 class SourceFailed(PullFailed):
     """The place that the model comes from did not hand it out."""
+
+
+class LicenceNotAccepted(PullFailed):
+    """The model comes under terms that were not accepted; nothing was fetched."""
 
 
 class ChecksumMismatch(PullFailed):

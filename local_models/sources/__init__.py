@@ -1,30 +1,16 @@
 """Where model files come from: `kind:reference`, one adapter per file, chosen here."""
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from pathlib import Path
 from types import MappingProxyType
-from typing import IO, Final, Protocol
+from typing import Final
 
+from local_models.address import HUB, INDEX
 from local_models.errors import SourceFailed
+from local_models.sources.delivery import Source
+from local_models.sources.hf import HubSource
 from local_models.sources.pypi import PypiSource
 
-Report = Callable[[int, int | None], None]
-"""Called with bytes fetched so far and, where known, in all."""
-
-
-class Source(Protocol):
-    """One file at the place it comes from."""
-
-    def open(self, workspace: Path, report: Report) -> AbstractContextManager[IO[bytes]]:
-        """Fetch it and hand out its bytes. Whatever is put into `workspace` is thrown away afterwards.
-
-        Raises SourceFailed with one line that says what to do, also while the bytes are being read.
-        """
-        ...
-
-
-_KINDS: Final[Mapping[str, Callable[[str], Source]]] = MappingProxyType({"pypi": PypiSource.parse})
+_KINDS: Final[Mapping[str, Callable[[str], Source]]] = MappingProxyType({HUB: HubSource.parse, INDEX: PypiSource.parse})
 
 
 def source_of(address: str) -> Source:

