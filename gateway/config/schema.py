@@ -69,7 +69,8 @@ class Engine(Section):
     kind: Literal["llama_cpp", "attached"]
     """llama_cpp: started and watched here, on the CPU. attached: already running at `urls`."""
     model: ModelName | None = None
-    """llama_cpp: a catalog name, the path of a GGUF file, or an address (hf:…, pypi:…). attached: the name those servers expect."""
+    """llama_cpp: a catalog name, the path of a GGUF file, or an address that was pulled (hf:…, pypi:…).
+    attached: the name those servers expect."""
     urls: tuple[HttpUrl, ...] = ()
     """attached: base addresses of the servers, without /v1."""
     parallel: Count = 8
