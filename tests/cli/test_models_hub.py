@@ -116,7 +116,8 @@ def test_an_interrupted_pull_goes_on_where_it_was(hub: Hub, home: Path, number: 
         process.send_signal(number)
         out, err = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, out) == (code, "")
-    eventually(lambda: not processes_of(home), "the hub's client ends with the command")
+    # Sooner than by the hub's client itself, which gives up a silent connection after 10 s.
+    eventually(lambda: not processes_of(home), "the hub's client ends with the command", timeout=8)
     if number is not signal.SIGKILL:
         kept = f"; the next pull goes on after the {_largest(home) / 1e6:.1f} MB that are here"
         assert err.splitlines()[-1] == f"forebay: interrupted: nothing of {ADDRESS} was installed{kept}"
