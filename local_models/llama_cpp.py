@@ -52,5 +52,8 @@ class LlamaCpp:
             str(spec.context),
             "--threads",
             str(spec.threads or cpu_count()),
+            "--runner",
+            spec.runner,
+            *(() if spec.pooling is None else ("--pooling", spec.pooling)),
             *spec.args,
         )

@@ -11,7 +11,7 @@ from msgspec import Struct
 from local_models.logs import one_line
 from local_models.snapshot import parse_metrics
 from local_models.trust import refusal
-from local_models.types import EngineMetrics
+from local_models.types import EngineMetrics, Runner
 
 # Three failures in a row fence an engine: a hang is answered in about 5 s, a busy CPU is not taken for one.
 _QUICK_S: Final = 1.5
@@ -48,6 +48,14 @@ class _Answer(Struct):
     usage: _Usage
 
 
+class _Vector(Struct):
+    embedding: tuple[float, ...]
+
+
+class _Vectors(Struct):
+    data: tuple[_Vector, ...]
+
+
 class EngineProbe:
     """Probes of one base URL."""
 
@@ -67,8 +75,8 @@ class EngineProbe:
             return Verdict(ok=True)
         return Verdict(ok=False, why=_trouble(answer))
 
-    async def canary(self) -> Verdict:
-        """Well when a model is listed and answers a chat with one token."""
+    async def canary(self, runner: Runner = "generate") -> Verdict:
+        """Well when a model is listed and answers: a chat with one token, or a text with a vector."""
         try:
             models = await self._http.get(f"{self._url}/v1/models", timeout=_QUICK_S)
             if models.status_code != httpx.codes.OK:
@@ -76,20 +84,21 @@ class EngineProbe:
             listed = msgspec.json.decode(models.content, type=_Models).data
             if not listed:
                 return Verdict(ok=False, why="/v1/models lists no model")
+            path, body = _question(runner, listed[0].id)
             answer = await self._http.post(
-                f"{self._url}/v1/chat/completions",
-                content=_one_token(listed[0].id),
+                self._url + path,
+                content=body,
                 headers={"content-type": "application/json"},
                 timeout=_CANARY_S,
             )
             if answer.status_code != httpx.codes.OK:
-                return Verdict(ok=False, why=f"/v1/chat/completions: {_trouble(answer)}")
-            generated = msgspec.json.decode(answer.content, type=_Answer).usage.completion_tokens
+                return Verdict(ok=False, why=f"{path}: {_trouble(answer)}")
+            missing = _missing(runner, answer.content)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return Verdict(ok=False, why=_explain(error))
         except msgspec.DecodeError as error:
             return Verdict(ok=False, why=f"not an OpenAI answer: {one_line(str(error))}")
-        return Verdict(ok=generated > 0, why="" if generated > 0 else "no token came")
+        return Verdict(ok=not missing, why=missing)
 
     async def first_model(self) -> str:
         """The first model the server lists; empty when it cannot be had now."""
@@ -109,9 +118,21 @@ class EngineProbe:
         return parse_metrics(answer.text, time.time()) if answer.status_code == httpx.codes.OK else None
 
 
-def _one_token(model: str) -> bytes:
+def _question(runner: Runner, model: str) -> tuple[str, bytes]:
+    """What an engine is asked to prove that it can do what it is for: path and body."""
+    if runner == "pooling":
+        return "/v1/embeddings", msgspec.json.encode({"model": model, "input": "Hello"})
     message = {"role": "user", "content": "Hello"}
-    return msgspec.json.encode({"model": model, "messages": [message], "max_tokens": 1, "temperature": 0})
+    body = {"model": model, "messages": [message], "max_tokens": 1, "temperature": 0}
+    return "/v1/chat/completions", msgspec.json.encode(body)
+
+
+def _missing(runner: Runner, answer: bytes) -> str:
+    """What its answer lacks; nothing when it is well. Raises msgspec.DecodeError."""
+    if runner == "pooling":
+        vectors = msgspec.json.decode(answer, type=_Vectors).data
+        return "" if any(any(vector.embedding) for vector in vectors) else "no vector came"
+    return "" if msgspec.json.decode(answer, type=_Answer).usage.completion_tokens > 0 else "no token came"
 
 
 def _trouble(answer: httpx.Response) -> str:

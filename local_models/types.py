@@ -14,6 +14,12 @@ _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _URL: Final = re.compile(r"https?://[^\s/?#]+(/[^\s?#]*)?")
 
 
+Runner = Literal["generate", "pooling"]
+"""What an engine process is for, in vLLM's words: it generates text, or gives vectors. One does not do both."""
+Pooling = Literal["mean", "last", "cls"]
+"""How the vectors of a text's tokens become one."""
+
+
 class EngineState(StrEnum):
     """Where an engine stands. Only `serving` states take requests."""
 
@@ -62,6 +68,9 @@ class EngineSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Tokens a single request may use, prompt and answer together."""
     threads: int | None = None
     """CPU threads; None takes every CPU this process may use."""
+    runner: Runner = "generate"
+    pooling: Pooling | None = None
+    """Runner pooling with a model that was made to generate: how its vectors are pooled."""
     args: tuple[str, ...] = ()
     """Further arguments for the engine's command line, as they are."""
 
@@ -74,6 +83,8 @@ class EngineSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError(f"engine {self.name}: kind attached needs at least one url")
         if not all(_URL.fullmatch(url) for url in self.urls):
             raise ValueError(f"engine {self.name}: urls begin with http:// or https:// and a host: {self.urls}")
+        if self.pooling is not None and self.runner != "pooling":
+            raise ValueError(f"engine {self.name}: pooling is for runner pooling")
         if self.parallel < 1 or self.context < 1 or (self.threads is not None and self.threads < 1):
             raise ValueError(f"engine {self.name}: parallel, context and threads must be at least 1")
 

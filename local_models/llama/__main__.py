@@ -10,8 +10,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -19,14 +20,17 @@ import uvicorn
 import uvloop
 
 from local_models.hardware import cpu_count
-from local_models.llama.app import App, Identity
-from local_models.llama.engine import Engine
+from local_models.llama.app import App
+from local_models.llama.embed_app import EmbedApp
+from local_models.llama.embedding import EmbedAsks
+from local_models.llama.engine import Desk, Engine
 from local_models.llama.errors import EXIT_NO_SOCKET, StartError
 from local_models.llama.gguf import check
 from local_models.llama.jobs import Event, Order
 from local_models.llama.log import LlamaLog
 from local_models.llama.machine import die_with_parent
 from local_models.llama.metrics import Metrics
+from local_models.llama.service import Identity, Service
 from local_models.llama.worker import Settings, Worker
 
 _BACKLOG: Final = 2048
@@ -79,8 +83,15 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--context", type=_within(16, 2**24), default=4096, help="tokens per sequence")
     parser.add_argument("--threads", type=_within(1, 1024), default=cpu_count())
     parser.add_argument("--max-waiting", type=_within(0, 2**20), default=64, help="requests beyond the slots")
+    parser.add_argument("--runner", choices=("generate", "pooling"), default="generate", help="text, or vectors")
+    parser.add_argument(
+        "--pooling", choices=("mean", "last", "cls"), help="runner pooling with a model that was made to generate"
+    )
     parser.add_argument("--stand-alone", action="store_true", help="live on when the parent process dies")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.pooling and arguments.runner != "pooling":
+        parser.error("--pooling is for --runner pooling")
+    return arguments
 
 
 def _within(low: int, high: int) -> Callable[[str], int]:
@@ -119,14 +130,17 @@ async def _serve(arguments: argparse.Namespace, listener: socket.socket) -> None
     """Serve until a signal. Raises StartError when the model cannot be loaded."""
     loop = asyncio.get_running_loop()
     settings = Settings(
-        path=arguments.model, parallel=arguments.parallel, context=arguments.context, threads=arguments.threads
+        path=arguments.model,
+        parallel=arguments.parallel,
+        context=arguments.context,
+        threads=arguments.threads,
+        runner=arguments.runner,
+        pooling=arguments.pooling,
     )
     worker = Worker(settings, LlamaLog())
-    engine = Engine(worker, parallel=arguments.parallel, context=arguments.context, max_waiting=arguments.max_waiting)
-    metrics = Metrics(arguments.name, parallel=arguments.parallel, context=arguments.context, timings=engine.timings)
-    identity = Identity(arguments.name, arguments.context, created=int(time.time()))
     with _text_thread() as texts:
-        server = _Server(_config(App(engine, metrics, identity, texts)))
+        engine, app = _answering(arguments, worker, texts)
+        server = _Server(_config(app))
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, _stop, server, engine)
         worker.start(lambda events: _hand_over(loop, engine, events))
@@ -142,12 +156,25 @@ async def _serve(arguments: argparse.Namespace, listener: socket.socket) -> None
         raise engine.failure
 
 
-def _hand_over(loop: asyncio.AbstractEventLoop, engine: Engine, events: tuple[Event, ...]) -> None:
+def _answering(arguments: argparse.Namespace, worker: Worker, texts: Executor) -> tuple[Desk[object], Service]:
+    """The desk and the application of what this engine is for."""
+    identity = Identity(arguments.name, arguments.context, created=int(time.time()))
+    parallel, context, waiting = arguments.parallel, arguments.context, arguments.max_waiting
+    if arguments.runner == "pooling":
+        desk = Desk(worker, partial(EmbedAsks, context=context), parallel=parallel, max_waiting=waiting)
+        metrics = Metrics(arguments.name, parallel=parallel, context=context, timings=desk.timings)
+        return desk, EmbedApp(desk, metrics, identity, texts)
+    engine = Engine(worker, parallel=parallel, context=context, max_waiting=waiting)
+    metrics = Metrics(arguments.name, parallel=parallel, context=context, timings=engine.timings)
+    return engine, App(engine, metrics, identity, texts)
+
+
+def _hand_over(loop: asyncio.AbstractEventLoop, engine: Desk[object], events: tuple[Event, ...]) -> None:
     """Called on the owner thread."""
     loop.call_soon_threadsafe(engine.deliver, events)
 
 
-def _stop(server: uvicorn.Server, engine: Engine) -> None:
+def _stop(server: uvicorn.Server, engine: Desk[object]) -> None:
     """Stop accepting; what runs has some seconds to finish."""
     if not server.should_exit:
         server.should_exit = True
@@ -155,14 +182,14 @@ def _stop(server: uvicorn.Server, engine: Engine) -> None:
         asyncio.get_running_loop().call_later(_DRAIN_SECONDS, engine.abort)
 
 
-async def _exit_without_model(engine: Engine, server: uvicorn.Server) -> None:
+async def _exit_without_model(engine: Desk[object], server: uvicorn.Server) -> None:
     """A model that cannot be loaded ends the process; an engine that breaks later says so in `/health` instead."""
     await engine.died()
     if engine.asks is None:
         server.should_exit = True
 
 
-def _config(app: App) -> uvicorn.Config:
+def _config(app: Service) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http="httptools",

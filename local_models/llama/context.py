@@ -60,17 +60,26 @@ class Batch:
             self._wanted[end - 1] = 1
         self.raw.n_tokens = end
 
+    def want_all(self) -> None:
+        """Every token yields an output, which pooling goes over."""
+        self._wanted[: self.raw.n_tokens] = 1
+
+
+def check_context(model: Model, context: int) -> None:
+    """Return when the model can read `context` tokens at once. Raises StartError."""
+    if context > model.trained_context:
+        raise StartError(
+            f"--context {context} is more than the {model.trained_context} tokens this model was trained for: "
+            f"use --context {model.trained_context} or less",
+            EXIT_REFUSED,
+        )
+
 
 class Context:
     """`parallel` KV streams of `context` tokens each."""
 
     def __init__(self, model: Model, log: LlamaLog, *, parallel: int, context: int, threads: int, batch: int) -> None:
-        if context > model.trained_context:
-            raise StartError(
-                f"--context {context} is more than the {model.trained_context} tokens this model was trained for: "
-                f"use --context {model.trained_context} or less",
-                EXIT_REFUSED,
-            )
+        check_context(model, context)
         params = llama_cpp.llama_context_default_params()
         params.n_ctx = parallel * context
         params.n_seq_max = parallel

@@ -1,8 +1,10 @@
 """The asyncio side of the engine: submits jobs to the owner thread and sorts what comes back into inboxes."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from functools import partial
+from typing import Final, Generic, Protocol, TypeVar
 
 from local_models.llama.asks import Asks
 from local_models.llama.errors import Code, RequestError, StartError
@@ -13,14 +15,20 @@ from local_models.llama.jobs import (
     Command,
     Delta,
     Died,
+    Embedded,
+    EmbedJob,
     Event,
     Gone,
+    Happening,
     Job,
     Loaded,
     Order,
     Snapshot,
 )
 from local_models.llama.metrics import Ending, Timings
+from local_models.llama.model import Model
+
+A_co = TypeVar("A_co", covariant=True)
 
 _RETRY_AFTER: Final = 1
 
@@ -47,16 +55,16 @@ class Inbox:
     """Events of one job, in order, for the one task that awaits them."""
 
     def __init__(self) -> None:
-        self._events: list[Delta | Began | Broke] = []
+        self._events: list[Happening] = []
         self._waiter: asyncio.Future[None] | None = None
 
-    def put(self, event: Delta | Began | Broke) -> None:
+    def put(self, event: Happening) -> None:
         """Add an event and wake the reader."""
         self._events.append(event)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def take(self) -> list[Delta | Began | Broke]:
+    async def take(self) -> list[Happening]:
         """All events since the last call, at least one."""
         while not self._events:
             self._waiter = asyncio.get_running_loop().create_future()
@@ -78,19 +86,20 @@ class _Ticket:
     finished: set[int] = field(default_factory=set)
 
 
-class Engine:
-    """One model being served. Everything here runs on the event loop."""
+class Desk(Generic[A_co]):
+    """One model being served: who is let in, who is told what, and how it ends. Runs on the event loop."""
 
-    def __init__(self, worker: Owner, *, parallel: int, context: int, max_waiting: int) -> None:
+    def __init__(self, worker: Owner, asks_of: Callable[[Model], A_co], *, parallel: int, max_waiting: int) -> None:
+        """`asks_of` gives what makes jobs for a loaded model."""
         self.worker = worker
         self.timings = Timings()
-        self.asks: Asks | None = None
+        self.asks: A_co | None = None
         """Makes jobs; there once the model is loaded."""
         self.failure: StartError | None = None
         """Why nothing will be answered any more."""
         self._ended: asyncio.Future[StartError] = asyncio.get_running_loop().create_future()
+        self._asks_of = asks_of
         self._parallel = parallel
-        self._context = context
         self._max_waiting = max_waiting
         self._draining = False
         self._tickets: dict[int, _Ticket] = {}
@@ -111,7 +120,7 @@ class Engine:
         self._numbers += 1
         return self._numbers
 
-    def open_for_requests(self) -> Asks:
+    def open_for_requests(self) -> A_co:
         """What makes jobs.
 
         Raises RequestError (503) while loading or shutting down, after a failure, and when too many requests wait: to
@@ -123,7 +132,7 @@ class Engine:
             raise _unavailable("overloaded", f"{line} requests are waiting already")
         return asks
 
-    def loaded(self) -> Asks:
+    def loaded(self) -> A_co:
         """What reads prompts, however many requests wait. Raises RequestError (503) where there is none to be had."""
         if self.failure is not None:
             raise _unavailable("engine_failed", f"the engine has failed: {self.failure}")
@@ -133,7 +142,7 @@ class Engine:
             raise _unavailable("model_loading", "the model is still loading")
         return self.asks
 
-    def submit(self, job: Job, arrived: float) -> Inbox:
+    def submit(self, job: Job | EmbedJob, arrived: float) -> Inbox:
         """Queue a job that arrived at time.monotonic() `arrived`. Raises what `open_for_requests` does."""
         self.open_for_requests()
         ticket = _Ticket(Inbox(), job.choices, arrived)
@@ -162,7 +171,7 @@ class Engine:
         """Take the owner thread's events, on the event loop."""
         for event in events:
             if isinstance(event, Loaded):
-                self.asks = Asks(event.model, self._context)
+                self.asks = self._asks_of(event.model)
             elif isinstance(event, Died):
                 self._die(event.error)
             else:
@@ -182,7 +191,7 @@ class Engine:
                 free -= ticket.choices
         return free, line
 
-    def _sort(self, event: Began | Delta | Broke | Gone) -> None:
+    def _sort(self, event: Happening | Gone) -> None:
         ticket = self._tickets.get(event.job)
         if ticket is None:
             return
@@ -194,6 +203,10 @@ class Engine:
             ticket.began = True
         elif isinstance(event, Delta):
             self._time(ticket, event)
+        elif isinstance(event, Embedded):
+            ticket.finished.add(0)
+            self._count("stop", 1)
+            self.timings.request.observe(event.at - ticket.arrived)
         else:
             self._count("error", ticket.choices - len(ticket.finished))
             ticket.finished.update(range(ticket.choices))
@@ -223,6 +236,13 @@ class Engine:
             del self._tickets[number]
         if not self._ended.done():
             self._ended.set_result(error)
+
+
+class Engine(Desk[Asks]):
+    """The desk of a model that generates."""
+
+    def __init__(self, worker: Owner, *, parallel: int, context: int, max_waiting: int) -> None:
+        super().__init__(worker, partial(Asks, context=context), parallel=parallel, max_waiting=max_waiting)
 
 
 def _unavailable(code: Code, message: str) -> RequestError:

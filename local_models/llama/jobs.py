@@ -33,6 +33,20 @@ class Job:
     grammar: Grammar | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class EmbedJob:
+    """One request for vectors: a text each, in tokens, at least one. It is one sequence, as far as slots go."""
+
+    number: int
+    texts: tuple[NDArray[np.int32], ...]
+    choices: Literal[1] = 1
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all texts."""
+        return sum(text.size for text in self.texts)
+
+
 class Order(Enum):
     """Commands without an argument."""
 
@@ -51,7 +65,7 @@ class Cancel:
     job: int
 
 
-Command = Job | Cancel | Order
+Command = Job | EmbedJob | Cancel | Order
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +107,15 @@ class Delta:
     stop: str | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedded:
+    """All vectors of an EmbedJob, each of length 1: [texts, width]. `at` is time.monotonic()."""
+
+    job: int
+    at: float
+    vectors: NDArray[np.float32]
+
+
 @dataclass(frozen=True, slots=True)
 class Broke:
     """The job failed; what it sent so far is all there is."""
@@ -109,7 +132,9 @@ class Gone:
     job: int
 
 
-Event = Loaded | Died | Began | Delta | Broke | Gone
+Happening = Began | Delta | Embedded | Broke
+"""What the one who waits for a job's answer is told."""
+Event = Loaded | Died | Happening | Gone
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ import llama_cpp
 
 from local_models.llama.errors import EXIT_REFUSED, StartError
 from local_models.llama.log import LlamaLog
+from local_models.llama.pooling import Nature
 
 _MAX_PIECE: Final = 4096
 _CONTROL: Final = llama_cpp.LLAMA_TOKEN_ATTR_CONTROL | llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN
@@ -78,16 +79,29 @@ class Model:
         vocabulary = llama_cpp.llama_model_get_vocab(pointer)
         if not vocabulary or llama_cpp.llama_vocab_n_tokens(vocabulary) == 0:
             raise StartError(f"{path} has no vocabulary: give a text model", EXIT_REFUSED)
-        if llama_cpp.llama_model_has_encoder(pointer) or not llama_cpp.llama_model_has_decoder(pointer):
-            raise StartError(f"{path} is an encoder model, which cannot generate: give a text model", EXIT_REFUSED)
         self.vocabulary = Vocabulary(vocabulary)
         self.trained_context = llama_cpp.llama_model_n_ctx_train(pointer)
         """Tokens the model was trained to read at once."""
+        self.width = llama_cpp.llama_model_n_embd_out(pointer)
+        """Numbers of a vector."""
         self.chat_template = self._metadata("tokenizer.chat_template")
+        self.nature = self._nature()
 
     def close(self) -> None:
         """Free the weights."""
         llama_cpp.llama_model_free(self.pointer)
+
+    def _nature(self) -> Nature:
+        architecture = self._metadata("general.architecture")
+        pooling = self._metadata(f"{architecture}.pooling_type")
+        encodes = bool(llama_cpp.llama_model_has_encoder(self.pointer))
+        decodes = bool(llama_cpp.llama_model_has_decoder(self.pointer))
+        return Nature(
+            path=self.path,
+            pooling=int(pooling) if pooling and pooling.isdecimal() else None,
+            reads_back=not decodes or self._metadata(f"{architecture}.attention.causal") == "false",
+            two_parts=encodes and decodes,
+        )
 
     def _metadata(self, key: str) -> str | None:
         read: Callable[..., int] = llama_cpp.llama_model_meta_val_str

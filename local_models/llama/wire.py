@@ -121,18 +121,19 @@ class Decoders:
 
     def chat(self, body: bytes) -> ChatRequest:
         """Raises RequestError (400) naming the field."""
-        return _decode(self._chat, body)
+        return decode(self._chat, body)
 
     def completion(self, body: bytes) -> CompletionRequest:
         """Raises RequestError (400) naming the field."""
-        return _decode(self._completion, body)
+        return decode(self._completion, body)
 
     def tokenize(self, body: bytes) -> TokenizeRequest:
         """Raises RequestError (400) naming the field."""
-        return _decode(self._tokenize, body)
+        return decode(self._tokenize, body)
 
 
-def _decode(decoder: msgspec.json.Decoder[Body], body: bytes) -> Body:
+def decode(decoder: msgspec.json.Decoder[Body], body: bytes) -> Body:
+    """A body. Raises RequestError (400) naming the field."""
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:

@@ -8,12 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from local_models.llama.context import Context
+from local_models.llama.embed_context import EmbedContext
+from local_models.llama.embed_loop import EmbedLoop
 from local_models.llama.errors import EXIT_REFUSED, StartError
 from local_models.llama.jobs import Command, Died, Event, Loaded, Snapshot
 from local_models.llama.log import LlamaLog
 from local_models.llama.loop import Loop
 from local_models.llama.model import Model
+from local_models.llama.pooling import agreed_pooling, check_generates
 from local_models.llama.scheduler import Scheduler, Shares
+from local_models.types import Pooling, Runner
 
 Deliver = Callable[[tuple[Event, ...]], None]
 
@@ -28,6 +32,9 @@ class Settings:
     parallel: int
     context: int
     threads: int
+    runner: Runner = "generate"
+    pooling: Pooling | None = None
+    """Runner pooling: how vectors are pooled, where the file does not say."""
     shares: Shares = field(default_factory=Shares)
 
 
@@ -80,17 +87,7 @@ class Worker:
             deliver((Died(StartError(f"the engine broke: {error}", EXIT_REFUSED)),))
 
     def _serve(self, model: Model, deliver: Deliver) -> None:
-        settings = self._settings
-        batch = settings.parallel + max(settings.shares.alone, settings.shares.beside)
-        context = Context(
-            model,
-            self._log,
-            parallel=settings.parallel,
-            context=settings.context,
-            threads=settings.threads,
-            batch=batch,
-        )
-        loop = Loop(model.vocabulary, context, Scheduler(settings.parallel, settings.shares), self._commands)
+        context, loop = self._pooling(model) if self._settings.runner == "pooling" else self._generating(model)
         loop.warm_up()
         deliver((Loaded(model),))
         while loop.obey():
@@ -99,3 +96,27 @@ class Worker:
             if events:
                 deliver(events)
         context.close()
+
+    def _generating(self, model: Model) -> tuple[Context, Loop]:
+        settings = self._settings
+        check_generates(model.nature)
+        context = Context(
+            model,
+            self._log,
+            parallel=settings.parallel,
+            context=settings.context,
+            threads=settings.threads,
+            batch=settings.parallel + max(settings.shares.alone, settings.shares.beside),
+        )
+        return context, Loop(model.vocabulary, context, Scheduler(settings.parallel, settings.shares), self._commands)
+
+    def _pooling(self, model: Model) -> tuple[EmbedContext, EmbedLoop]:
+        settings = self._settings
+        context = EmbedContext(
+            model,
+            self._log,
+            context=settings.context,
+            threads=settings.threads,
+            pooling=agreed_pooling(model.nature, settings.pooling),
+        )
+        return context, EmbedLoop(context, settings.parallel, self._commands)
