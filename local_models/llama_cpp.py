@@ -52,8 +52,7 @@ class LlamaCpp:
             str(spec.context),
             "--threads",
             str(spec.threads or cpu_count()),
-            "--runner",
-            spec.runner,
+            *(("--runner", "pooling") if spec.runner == "pooling" else ()),
             *(() if spec.pooling is None else ("--pooling", spec.pooling)),
             *spec.args,
         )

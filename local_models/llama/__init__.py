@@ -17,6 +17,9 @@ One request, from bytes to bytes:
                             commands ▼  │ events, once per step
     owner thread:                   worker ── loop ── scheduler, sequence, context
 
+A pooling engine (`--runner pooling`) takes the same way with `embed_app` ── `embedding` ── `engine` and `worker` ──
+`embed_loop` ── `embed_context`; `pooling` says what a model may be run for, `service` is what both have in common.
+
 JSON schemas: `schema` (with `keywords`, `pointers`, `pattern`, `bounds`) reads one into `nodes`, `ambiguity` refuses
 what would leave too many readings open, `gbnf` writes the grammar; everything regular goes through `regular`.
 """

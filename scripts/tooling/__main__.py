@@ -9,7 +9,7 @@ from scripts.tooling.console import Console, terminal_console
 from scripts.tooling.environment import Environment
 from scripts.tooling.gate import run_gate
 from scripts.tooling.lock import Locker
-from scripts.tooling.model import place_test_model
+from scripts.tooling.model import place_embedding_model, place_test_model
 from scripts.tooling.places import Places, here
 from scripts.tooling.workbench import Workbench
 
@@ -17,7 +17,7 @@ CLOUD_KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
 
 
 def main(words: list[str]) -> int:
-    """Carry out one command: `run`, `dev`, `test-model`, `check` or `lock`, with the words that follow it.
+    """Carry out one command, with the words that follow it: run, dev, test-model, test-models, check or lock.
 
     The exit status is 0, 1 after a failure that was explained, 130 when interrupted.
     """
@@ -48,8 +48,10 @@ def carry_out(command: str, rest: list[str], bench: Workbench) -> int:
     Environment(bench).make(dev=True, engine_required=True)
     if command == "dev":
         return 0
-    if command == "test-model":
+    if command in ("test-model", "test-models"):
         place_test_model(bench)
+        if command == "test-models":
+            place_embedding_model(bench)
         return 0
     return min(run_gate(bench.places, bench.console), 1)
 

@@ -38,8 +38,13 @@ class Places(NamedTuple):
 
     @property
     def test_model(self) -> Path:
-        """The GGUF that the tests run on."""
+        """The GGUF that most tests run on."""
         return self.cache / "models" / "smollm2-135m-instruct.gguf"
+
+    @property
+    def embedding_model(self) -> Path:
+        """The GGUF that tests of embeddings run on."""
+        return self.cache / "models" / "all-minilm-l6-v2.gguf"
 
     def requirements(self, group: str) -> Path:
         """The pinned file of a group: `requirements`, or `requirements-llama`, `-build`, `-dev`."""

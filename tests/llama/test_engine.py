@@ -11,13 +11,14 @@ import httpx
 import numpy as np
 import pytest
 
-from local_models.llama.app import App, Identity
+from local_models.llama.app import App
 from local_models.llama.engine import Engine
 from local_models.llama.errors import EXIT_REFUSED, RequestError, StartError
 from local_models.llama.jobs import Began, Broke, Cancel, Command, Delta, Died, Finish, Gone, Job, Loaded, Snapshot
 from local_models.llama.metrics import Metrics
 from local_models.llama.model import Model
 from local_models.llama.sampling import Sampling
+from local_models.llama.service import Identity
 from tests.llama.engine_process import NAME
 
 

@@ -11,7 +11,7 @@ import httpx
 from local_models.process import Policy
 from local_models.roster import Roster
 from local_models.supervisor import EngineSupervisor, Surroundings
-from local_models.types import EngineSnapshot, EngineSpec, EngineState
+from local_models.types import EngineSnapshot, EngineSpec, EngineState, Runner
 
 FAKE_ENGINE = Path(__file__).with_name("fake_engine.py")
 FAKE_HOST = Path(__file__).with_name("fake_host.py")
@@ -43,9 +43,9 @@ class FakeLauncher:
         return (*self._program, "--fd", str(listener), "--name", spec.model, *spec.args)
 
 
-def fake_spec(*args: str, name: str = "fake") -> EngineSpec:
+def fake_spec(*args: str, name: str = "fake", runner: Runner = "generate") -> EngineSpec:
     """A fake engine with these arguments."""
-    return EngineSpec(name=name, kind="llama_cpp", model="fake-model", path="/nowhere.gguf", args=args)
+    return EngineSpec(name=name, kind="llama_cpp", model="fake-model", path="/nowhere.gguf", args=args, runner=runner)
 
 
 class Bench:

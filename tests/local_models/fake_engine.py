@@ -1,4 +1,5 @@
-"""An engine without a model that keeps the engine contract: /health, /v1/models, one-token chats, /metrics.
+"""An engine without a model that keeps the engine contract: /health, /v1/models, one-token chats, /metrics; or, for
+`--vectors`, embeddings instead of chats.
 
 What a healthy engine never does is switched by arguments, or while it runs by POST /fake/health?mode=… .
 """
@@ -71,8 +72,10 @@ class FakeEngine:
                 return 200, b"{}"
             case "/v1/models":
                 return 200, json.dumps({"object": "list", "data": [{"id": self._options.name}]}).encode()
-            case "/v1/chat/completions":
+            case "/v1/chat/completions" if self._options.vectors is None:
                 return await self._chat(receive)
+            case "/v1/embeddings" if self._options.vectors is not None:
+                return 200, json.dumps({"data": [{"embedding": json.loads(self._options.vectors)}]}).encode()
             case "/metrics":
                 return 200, METRICS.format(name=self._options.name, running=0, tokens=self._tokens).encode()
             case _:
@@ -104,6 +107,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--slow-start", type=float, default=0.0, help="seconds of loading")
     parser.add_argument("--sick", action="store_true", help="health is 503 from the start")
     parser.add_argument("--bad-canary", action="store_true", help="chats fail")
+    parser.add_argument("--vectors", help="gives no text but this vector, as JSON")
     parser.add_argument("--exit-after", type=float, help="seconds until it ends by itself")
     parser.add_argument("--exit-code", type=int, default=0)
     parser.add_argument("--exit-at-once", type=int, help="end with this code before anything else")

@@ -2,6 +2,9 @@
 
 import sys
 
+import msgspec
+import pytest
+
 from local_models.hardware import cpu_count
 from local_models.llama_cpp import LlamaCpp
 from local_models.types import EngineSpec
@@ -24,6 +27,20 @@ def test_without_a_word_about_threads_it_gets_every_cpu_it_may_use() -> None:
     spec = EngineSpec(name="small", kind="llama_cpp", model="m", path="/m.gguf", args=("--max-waiting", "3"))
     command = LlamaCpp().command(spec, 9)
     assert command[-4:] == ("--threads", str(cpu_count()), "--max-waiting", "3")
+
+
+def test_what_it_is_for_is_said_where_it_is_not_to_generate() -> None:
+    """And how vectors are pooled, where the model does not say."""
+    vectors = msgspec.structs.replace(SPEC, runner="pooling")
+    assert LlamaCpp().command(vectors, 9)[-2:] == ("--runner", "pooling")
+    pooled = msgspec.structs.replace(vectors, pooling="mean")
+    assert LlamaCpp().command(pooled, 9)[-4:] == ("--runner", "pooling", "--pooling", "mean")
+
+
+def test_pooling_has_a_meaning_for_one_runner_only() -> None:
+    """A spec that could not be obeyed is none."""
+    with pytest.raises(ValueError, match="pooling is for runner pooling"):
+        EngineSpec(name="small", kind="llama_cpp", model="m", path="/m.gguf", pooling="mean")
 
 
 def test_its_exit_codes_for_a_bad_model_are_known() -> None:

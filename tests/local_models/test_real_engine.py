@@ -84,6 +84,24 @@ async def test_start_kill_9_and_back(tmp_path: Path, model_path: Path) -> None:
     assert session_members(second.pid) == ()
 
 
+async def test_a_pooling_engine_comes_up_and_gives_vectors(tmp_path: Path, embedding_model_path: Path) -> None:
+    """The host runs it as any other; it has no chat, and needs none."""
+    spec = EngineSpec(
+        name="vectors",
+        kind="llama_cpp",
+        model="minilm",
+        path=str(embedding_model_path),
+        parallel=2,
+        context=512,
+        runner="pooling",
+    )
+    async with attached(tmp_path, spec) as engines:
+        up = await engines.wait_up("vectors", timeout=START_S)
+        async with httpx.AsyncClient(trust_env=False, timeout=START_S) as http:
+            said = await http.post(f"{up.url}/v1/embeddings", json={"model": "minilm", "input": ["a", "b"]})
+    assert len(said.json()["data"]) == 2
+
+
 async def test_a_gateway_restart_keeps_the_engine(tmp_path: Path, model_path: Path) -> None:
     """A client that drops and comes back with the same spec finds the same process, and its metrics."""
     gone = await EngineHost.attach(tmp_path, [real_spec(model_path)])

@@ -32,6 +32,24 @@ async def test_an_engine_comes_up_by_way_of_health_and_canary(tmp_path: Path) ->
     assert engine.look().pid is None
 
 
+async def test_a_pooling_engine_proves_itself_with_a_vector(tmp_path: Path) -> None:
+    """It has no chat to be asked for one token; it is up all the same."""
+    async with bench(tmp_path, fake_spec("--vectors", "[0.6, -0.8]", runner="pooling")) as engine:
+        assert (await engine.until_state(EngineState.UP)).detail == ""
+
+
+@pytest.mark.parametrize(
+    ("vector", "why"),
+    [("[]", "no vector came"), ("[0, 0]", "no vector came"), ("[null]", "not an OpenAI answer")],
+)
+async def test_without_a_vector_it_is_not_up(tmp_path: Path, vector: str, why: str) -> None:
+    """Nobody is sent to an engine that could not answer once."""
+    policy = dataclasses.replace(QUICK, start_limit=1.5)
+    async with bench(tmp_path, fake_spec("--vectors", vector, runner="pooling"), FakeLauncher(policy)) as engine:
+        assert f"canary failed: {why}" in (await engine.until_state(EngineState.RESTARTING)).detail
+        assert EngineState.UP not in engine.states()
+
+
 async def test_a_stopped_engine_is_gone_with_its_whole_session(tmp_path: Path) -> None:
     """After a stop nothing of the engine's session is left, not even a grandchild that ignores SIGTERM."""
     async with bench(tmp_path, fake_spec("--grandchild")) as engine:

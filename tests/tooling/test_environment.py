@@ -12,7 +12,7 @@ from scripts.tooling.command import SetupError
 from scripts.tooling.console import Console
 from scripts.tooling.environment import Environment
 from scripts.tooling.gate import GateStep, run_gate
-from scripts.tooling.model import place_test_model
+from scripts.tooling.model import place_embedding_model, place_test_model
 from scripts.tooling.places import Places, find_places
 from scripts.tooling.processor import processor_identity
 from scripts.tooling.wheel import WheelCache, wheel_key
@@ -208,6 +208,18 @@ def test_a_model_that_is_there_is_left_alone(tmp_path: Path) -> None:
     places.test_model.write_bytes(b"GGUF")
     place_test_model(bench)
     assert out.getvalue().count("\n") == 1
+
+
+def test_the_embedding_model_is_made_once(tmp_path: Path) -> None:
+    """What makes it is told where it belongs; a second run makes nothing."""
+    places = find_places(tmp_path, {"FOREBAY_CACHE": str(tmp_path / "cache")})
+    places.python.parent.mkdir(parents=True)
+    places.python.write_text('#!/bin/sh\nmkdir -p "$(dirname "$3")"; echo "$2" >> "$3"\n', encoding="utf-8")
+    places.python.chmod(0o755)
+    bench = Workbench(places, Console(StringIO(), live=False, colour=False))
+    for _ in range(2):
+        place_embedding_model(bench)
+    assert places.embedding_model.read_text(encoding="utf-8") == "scripts.tooling.embedding_model\n"
 
 
 def test_the_gate_runs_every_step(tmp_path: Path) -> None:
