@@ -61,7 +61,7 @@ class Authority:
         (folder / "index").touch()
         (folder / "serial").write_text("1000\n")
         self.itself = Pair(folder / "ca.pem", self._key("ca.key"))
-        self._openssl("req -x509 -new -config openssl.cnf -extensions authority -key ca.key -days 30 -out ca.pem")
+        self.openssl("req -x509 -new -config openssl.cnf -extensions authority -key ca.key -days 30 -out ca.pem")
         self.pem = self.itself.certificate.read_text("ascii")
 
     def issue(
@@ -74,22 +74,23 @@ class Authority:
         names = ", ".join(_alternative(host) for host in hosts or ("127.0.0.1", "localhost"))
         (self._folder / f"{name}.ext").write_text(_SERVER.format(names=names))
         pair = Pair(self._folder / f"{name}.pem", self._key(f"{name}.key"))
-        self._openssl(f"req -new -config openssl.cnf -key {name}.key -subj /CN={name} -out {name}.csr")
+        self.openssl(f"req -new -config openssl.cnf -key {name}.key -subj /CN={name} -out {name}.csr")
         now = datetime.now(UTC)
         times = f"-startdate {_time(now - since)} -enddate {_time(now + valid)}"
-        self._openssl(
+        self.openssl(
             f"ca -batch -notext -config openssl.cnf -cert ca.pem -keyfile ca.key -in {name}.csr -out {name}.pem "
             f"-extfile {name}.ext {times}"
         )
         return pair
 
     def _key(self, name: str) -> Path:
-        self._openssl(f"genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out {name}")
+        self.openssl(f"genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out {name}")
         path = self._folder / name
         path.chmod(0o600)
         return path
 
-    def _openssl(self, arguments: str) -> None:
+    def openssl(self, arguments: str) -> None:
+        """Run the command in the folder of this authority."""
         done = subprocess.run(
             ["openssl", *arguments.split()], cwd=self._folder, capture_output=True, timeout=60, check=False
         )

@@ -5,11 +5,13 @@ import contextlib
 import gc
 import signal
 import socket
+import ssl
 from collections.abc import Callable, Coroutine, Iterator
 
 import uvicorn
 from msgspec import Struct
 
+from gateway.app.certificate import Certificate
 from gateway.app.gateway import Gateway
 from gateway.config.addresses import Address, listen_address
 from gateway.config.schema import Server
@@ -28,10 +30,11 @@ class AddressInUse(ForebayError):
 
 
 class Addresses(Struct, frozen=True):
-    """The sockets of the API and of the admin pages, bound and not listening yet."""
+    """The sockets of the API and of the admin pages, bound and not listening yet. With `tls` the API speaks https."""
 
     api: socket.socket
     admin: socket.socket
+    tls: ssl.SSLContext | None = None
 
 
 class Stop:
@@ -46,19 +49,33 @@ class Stop:
     @contextlib.contextmanager
     def on_signals(self) -> Iterator[None]:
         """While inside, signals are this. Their own way would lose what is not written yet."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._signalled)
-        try:
+        with _on_signal(signal.SIGTERM, self._signalled), _on_signal(signal.SIGINT, self._signalled):
             yield
-        finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
 
     def _signalled(self) -> None:
         if self.asked.is_set():
             self.hurry.set()
         self.asked.set()
+
+
+@contextlib.contextmanager
+def renewing(certificate: Certificate | None) -> Iterator[None]:
+    """While inside, SIGHUP has the certificate read again; without one it does what it always does."""
+    if certificate is None:
+        yield
+        return
+    with _on_signal(signal.SIGHUP, certificate.read_again):
+        yield
+
+
+@contextlib.contextmanager
+def _on_signal(number: signal.Signals, do: Callable[[], None]) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(number, do)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(number)
 
 
 class _Server(uvicorn.Server):
@@ -71,13 +88,14 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.contextmanager
-def bound(server: Server) -> Iterator[Addresses]:
+def bound(server: Server, certificate: Certificate | None = None) -> Iterator[Addresses]:
     """Both addresses, to be taken before anything else is done. Raises AddressInUse.
 
     A second `serve` by mistake ends here, before it has touched the engines of the first.
     """
+    tls = None if certificate is None else certificate.context
     with _bound(listen_address(server.listen)) as api, _bound(listen_address(server.admin_listen)) as admin:
-        yield Addresses(api, admin)
+        yield Addresses(api, admin, tls)
 
 
 async def serve(gateway: Gateway, addresses: Addresses, started: Callable[[str, str], None], stop: Stop) -> None:
@@ -87,13 +105,13 @@ async def serve(gateway: Gateway, addresses: Addresses, started: Callable[[str, 
     sockets = (addresses.api, addresses.admin)
     for free in sockets:
         _listen(free)
-    servers = [_server(gateway.api), _server(gateway.admin)]
+    servers = [_server(gateway.api, addresses.tls), _server(gateway.admin)]
     tasks = [
         asyncio.create_task(server.serve(sockets=[listening]))
         for server, listening in zip(servers, sockets, strict=True)
     ]
     _spare_the_collector()
-    started(_url(addresses.api), _url(addresses.admin))
+    started(_url(addresses.api, "http" if addresses.tls is None else "https"), _url(addresses.admin, "http"))
     await _first(stop.asked.wait(), *(_ended(task) for task in tasks))
     gateway.drain.begin()
     await _drained(gateway.drain, gateway.config.server.drain_s, stop)
@@ -139,22 +157,23 @@ def _spare_the_collector() -> None:
     gc.set_threshold(*_COLLECT_AFTER)
 
 
-def _server(app: Asgi) -> _Server:
-    return _Server(
-        uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            server_header=False,
-            proxy_headers=False,
-            timeout_keep_alive=_KEEP_ALIVE_S,
-            timeout_graceful_shutdown=_CUT_AFTER_S,
-            http="httptools",
-            ws="none",
-            backlog=_BACKLOG,
-        )
+def _server(app: Asgi, tls: ssl.SSLContext | None = None) -> _Server:
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
+        timeout_graceful_shutdown=_CUT_AFTER_S,
+        http="httptools",
+        ws="none",
+        backlog=_BACKLOG,
     )
+    config.load()
+    config.ssl = tls
+    return _Server(config)
 
 
 @contextlib.contextmanager
@@ -186,6 +205,6 @@ def _taken(host: str, port: int, error: OSError) -> AddressInUse:
     )
 
 
-def _url(listening: socket.socket) -> str:
+def _url(listening: socket.socket, scheme: str) -> str:
     host, port = listening.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"

@@ -10,6 +10,7 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 from typing import TypeVar
 
 import aiohttp
@@ -28,12 +29,14 @@ T = TypeVar("T")
 _MAX_ANSWER_BYTES = 64 * 1024 * 1024
 _MAX_ERROR_BYTES = 64 * 1024
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
-_HEADERS = {
-    "content-type": "application/json",
-    # An answer that claims another encoding is refused: a compressed one could unpack to any size.
-    "accept-encoding": "identity",
-    "user-agent": "forebay",
-}.items()
+_OPEN_HEADERS = MappingProxyType({"user-agent": "forebay"})
+_HEADERS = MappingProxyType(
+    {
+        "content-type": "application/json",
+        # An answer that claims another encoding is refused: a compressed one could unpack to any size.
+        "accept-encoding": "identity",
+    }
+)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -65,10 +68,12 @@ class ChatClient:
         self._name = name
         self._deadlines = deadlines
         self._api = api or OpenAIApi()
+        self._headers = {**_HEADERS, **headers}
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=20, ssl=tls or True),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=deadlines.connect_s),
-            headers=dict(_HEADERS) | dict(headers),
+            # With each request and not here: aiohttp sends what stands here to the proxy too, in the clear.
+            headers=_OPEN_HEADERS,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
@@ -120,7 +125,9 @@ class ChatClient:
         return min(deadline, asyncio.get_running_loop().time() + self._deadlines.total_s)
 
     async def _post(self, url: str, body: JsonObject) -> aiohttp.ClientResponse:
-        response = await self._session.post(url, data=_encode(body), allow_redirects=False)
+        response = await self._session.post(
+            url, data=_encode(body), headers=self._headers, allow_redirects=False
+        )
         if response.status != 200:
             try:
                 raise await self._refused(response)

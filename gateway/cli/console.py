@@ -47,6 +47,11 @@ class Terminal:
         line = Text.assemble(("forebay:", "bold red"), " ", message)
         self.err.print(line, soft_wrap=True)
 
+    def warn(self, message: str) -> None:
+        """Write one line on what will go wrong, or could."""
+        line = Text.assemble(("forebay: warning:", "bold yellow"), " ", message)
+        self.err.print(line, soft_wrap=True)
+
     def fail(self, message: str, code: int = 1) -> NoReturn:
         """Write one line on what went wrong, and end the command."""
         self.error(message)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 import uvloop
 
-from gateway.app import Addresses, EngineFailure, Gateway, Stop, bound
+from gateway.app import Addresses, Certificate, EngineFailure, Gateway, Stop, bound, renewing
 from gateway.app import serve as serve_gateway
 from gateway.cli.console import Terminal, terminal_of
 from gateway.cli.source import configuration
@@ -35,17 +35,30 @@ def serve(
 
 async def _serve(config: Config, terminal: Terminal) -> None:
     stop = Stop()
-    with stop.on_signals(), bound(config.server) as addresses:
+    certificate = _certificate(config, terminal)
+    with stop.on_signals(), renewing(certificate), bound(config.server, certificate) as addresses:
         async with Gateway(config, home(terminal.environ)) as gateway:
-            await _run(gateway, addresses, terminal, stop)
+            await _run(gateway, addresses, terminal, stop, "" if certificate is None else certificate.loaded.host)
 
 
-async def _run(gateway: Gateway, addresses: Addresses, terminal: Terminal, stop: Stop) -> None:
+def _certificate(config: Config, terminal: Terminal) -> Certificate | None:
+    """The certificate that is shown, if any; what is good for now only is said."""
+    if config.server.tls is None:
+        return None
+    certificate = Certificate(config.server.tls)
+    for warning in certificate.loaded.warnings:
+        terminal.warn(warning)
+    return certificate
+
+
+async def _run(gateway: Gateway, addresses: Addresses, terminal: Terminal, stop: Stop, host: str) -> None:
+    """Serve; `host` is the name that the certificate is for, if there is one."""
     news: list[asyncio.Task[None]] = []
 
     def started(api: str, admin: str) -> None:
         _greet(gateway.config, terminal, api, admin)
-        news.append(asyncio.create_task(_announce(gateway, terminal, api, stop)))
+        asked = f"https://{host}:{api.rpartition(':')[2]}" if host else api
+        news.append(asyncio.create_task(_announce(gateway, terminal, asked, stop)))
 
     await serve_gateway(gateway, addresses, started, stop)
     for task in news:

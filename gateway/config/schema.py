@@ -42,11 +42,22 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
+class Tls(Section):
+    """Files in PEM. SIGHUP has them read again, for new connections."""
+
+    certificate: FilePath
+    """The certificate and, after it, those between it and its authority."""
+    key: FilePath
+    """Its private key, without a passphrase."""
+
+
 class Server(Section):
     """Where Forebay listens and what it takes in."""
 
     listen: Listen = "127.0.0.1:8080"
     """Address of the API. Anything but loopback needs `auth: {mode: keys}`."""
+    tls: Tls | None = None
+    """The API speaks https, TLS 1.2 or newer, and no http. The admin address stays on loopback, and http."""
     admin_listen: Listen = "127.0.0.1:8081"
     """Address of metrics and admin pages; loopback only."""
     region: Name = "local"

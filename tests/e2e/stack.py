@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -216,8 +217,16 @@ class Stack:
         raise AssertionError(f"ended: {self.err.all()}")
 
 
-def start(home: Path, config: Mapping[str, Any] | str, environ: Mapping[str, str] | None = None) -> Stack:
-    """`forebay serve` on a configuration, given as values or as a file's text; not yet listening."""
+def start(
+    home: Path,
+    config: Mapping[str, Any] | str,
+    environ: Mapping[str, str] | None = None,
+    trusted: ssl.SSLContext | None = None,
+) -> Stack:
+    """`forebay serve` on a configuration, given as values or as a file's text; not yet listening.
+
+    `trusted` are the authorities of its certificate, where it speaks https.
+    """
     file = home / "forebay.yaml"
     file.write_text(config if isinstance(config, str) else yaml.safe_dump(dict(config), sort_keys=False))
     process = subprocess.Popen(
@@ -229,13 +238,21 @@ def start(home: Path, config: Mapping[str, Any] | str, environ: Mapping[str, str
     )
     assert process.stdout is not None
     assert process.stderr is not None
-    return Stack(home, process, Lines(process.stdout), Lines(process.stderr))
+    stack = Stack(home, process, Lines(process.stdout), Lines(process.stderr))
+    if trusted is not None:
+        stack.http = httpx.Client(trust_env=False, timeout=60, verify=trusted)
+    return stack
 
 
 @contextmanager
-def started(home: Path, config: Mapping[str, Any], environ: Mapping[str, str] | None = None) -> Iterator[Stack]:
+def started(
+    home: Path,
+    config: Mapping[str, Any],
+    environ: Mapping[str, str] | None = None,
+    trusted: ssl.SSLContext | None = None,
+) -> Iterator[Stack]:
     """A gateway of this home, not yet listening; ended with exit code 0."""
-    stack = start(home, config, environ)
+    stack = start(home, config, environ, trusted)
     code: int | None = None
     try:
         yield stack
@@ -246,11 +263,15 @@ def started(home: Path, config: Mapping[str, Any], environ: Mapping[str, str] | 
 
 @contextmanager
 def running(
-    config: Mapping[str, Any], environ: Mapping[str, str] | None = None, *, model: Path | None = None
+    config: Mapping[str, Any],
+    environ: Mapping[str, str] | None = None,
+    *,
+    model: Path | None = None,
+    trusted: ssl.SSLContext | None = None,
 ) -> Iterator[Stack]:
     """A listening gateway in a home of its own, with the default model if its file is given; ended with exit code 0."""
     with home_folder() as home:
         if model is not None:
             install_model(home, model)
-        with started(home, config, environ) as stack:
+        with started(home, config, environ, trusted) as stack:
             yield stack.listening()

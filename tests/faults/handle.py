@@ -12,6 +12,7 @@ import httpx
 import msgspec
 
 from tests.faults.behaviours import Behaviour, Call, Price, Program, State, Wanted
+from tests.pki import Pair
 
 _ROOT = Path(__file__).parents[2]
 
@@ -19,8 +20,9 @@ _ROOT = Path(__file__).parents[2]
 class FaultServer:
     """A running fault server. `url` is where engines and providers are called, without /v1."""
 
-    def __init__(self, port: int, control: httpx.Client) -> None:
-        self.url = f"http://127.0.0.1:{port}"
+    def __init__(self, port: int, control: httpx.Client, scheme: str = "http") -> None:
+        self.port = port
+        self.url = f"{scheme}://127.0.0.1:{port}"
         self._control = control
 
     def prices(self, **by_model: Price) -> None:
@@ -82,18 +84,19 @@ class FaultServer:
 
 
 @contextmanager
-def fault_server(folder: Path) -> Iterator[FaultServer]:
-    """A fault server of its own; what it has to say of itself stands in `folder`."""
+def fault_server(folder: Path, pair: Pair | None = None) -> Iterator[FaultServer]:
+    """A fault server of its own, over TLS with a certificate; what it has to say of itself stands in `folder`."""
+    shown = () if pair is None else (str(pair.certificate), str(pair.key))
     with (folder / "fault-server.err").open("wb") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.server"], cwd=_ROOT, stdout=subprocess.PIPE, stderr=errors
+            [sys.executable, "-m", "tests.faults.server", *shown], cwd=_ROOT, stdout=subprocess.PIPE, stderr=errors
         )
     assert process.stdout is not None
     try:
         ports = json.loads(process.stdout.readline() or "[]")
         assert ports, (folder / "fault-server.err").read_text()
         with httpx.Client(base_url=f"http://127.0.0.1:{ports[1]}", trust_env=False) as control:
-            yield FaultServer(ports[0], control)
+            yield FaultServer(ports[0], control, "http" if pair is None else "https")
     finally:
         process.terminate()
         process.wait(10)

@@ -8,8 +8,9 @@ bills; `handle.FaultServer` speaks it.
 import asyncio
 import json
 import signal
+import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import count
 
@@ -33,7 +34,8 @@ class Callers:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, call after call."""
-        writer.transport.set_write_buffer_limits(0)
+        # Nothing is kept back. Of 0 a TLS transport would say that the buffer is always full.
+        writer.transport.set_write_buffer_limits(1)
         line = Line(writer, next(self._numbers))
         begun = b""
         try:
@@ -118,12 +120,15 @@ class Control:
         self._book.health = int(json.loads(body))
 
 
-async def main() -> None:
-    """Serve until SIGTERM."""
+async def main(certificate: Sequence[str]) -> None:
+    """Serve until SIGTERM; over TLS where the files of a certificate and its key are given."""
     book = Book()
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if certificate else None
+    if tls is not None:
+        tls.load_cert_chain(*certificate)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    callers = await asyncio.start_server(Callers(book).serve, "127.0.0.1", 0, backlog=512)
+    callers = await asyncio.start_server(Callers(book).serve, "127.0.0.1", 0, backlog=512, ssl=tls)
     control = await asyncio.start_server(Control(book).serve, "127.0.0.1", 0)
     ports = [server.sockets[0].getsockname()[1] for server in (callers, control)]
     sys.stdout.write(json.dumps(ports) + "\n")
@@ -134,4 +139,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(sys.argv[1:]))

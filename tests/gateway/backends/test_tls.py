@@ -28,8 +28,9 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 @asynccontextmanager
 async def trusting(ca: str | None, proxy: Tap | None = None) -> AsyncIterator[ChatClient]:
     """A client that trusts this authority, or those of the machine."""
+    keys = {"authorization": "Bearer a-secret", "x-api-key": "a-secret"}
     tls = client_context(ca)
-    client = ChatClient("mini", DEADLINES, {}, tls=tls, proxy=None if proxy is None else proxy.url)
+    client = ChatClient("mini", DEADLINES, keys, tls=tls, proxy=None if proxy is None else proxy.url)
     try:
         yield client
     finally:
@@ -88,7 +89,7 @@ async def test_old_versions_are_not_spoken(authority: Authority) -> None:
 
 
 async def test_the_way_by_a_proxy(authority: Authority) -> None:
-    """It hears where to, and nothing of what is said."""
+    """It hears where to, and nothing of what is said: no prompt, and no key of the provider's."""
     body = {"model": "m", "messages": [{"role": "user", "content": "a secret"}]}
     with tls_server(authority.issue("good"), FOUR) as server, tapped(proxy=True) as proxy:
         async with trusting(authority.pem, proxy) as client:
