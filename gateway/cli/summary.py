@@ -4,7 +4,8 @@ from decimal import Decimal
 
 from msgspec import Struct
 
-from gateway.config.schema import Config, Tenant
+from gateway.config.addresses import listen_address, loopback
+from gateway.config.schema import Config, Server, Tenant
 from gateway.config.sites import default_regions, eligible, engine_on_box, site, sites, tenant_regions
 from gateway.types import TIERS, Tier
 
@@ -161,9 +162,16 @@ def _access(config: Config) -> tuple[str, ...]:
         who = f"Holders of {_counted(keys, 'key')} of {_counted(len(config.tenants), 'tenant')} may ask at"
     ends = " may ask" if config.auth.mode == "none" else ""
     return (
-        f"{who} {config.server.listen}{ends}.",
+        f"{who} {config.server.listen}{ends}{_in_what(config.server)}.",
         f"Metrics and admin pages are at {config.server.admin_listen}.",
     )
+
+
+def _in_what(server: Server) -> str:
+    if server.tls is not None:
+        return ", over https"
+    inside = loopback(listen_address(server.listen).host)
+    return "" if inside else ", in the clear: set server.tls, or put a TLS proxy in front"
 
 
 def _counted(number: int, noun: str) -> str:

@@ -60,6 +60,21 @@ def test_a_good_file_is_summed_up(good: Path) -> None:
     assert SECRET not in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("server", "said"),
+    [
+        ("  listen: 0.0.0.0:8080\n", " at 0.0.0.0:8080, in the clear: set server.tls, or put a TLS proxy in front."),
+        ("  listen: 0.0.0.0:8080\n  tls: {certificate: a.pem, key: b.pem}\n", " at 0.0.0.0:8080, over https."),
+        ("  listen: '[::1]:8080'\n", " at [::1]:8080."),
+    ],
+)
+def test_what_crosses_a_network_in_the_clear_is_said(tmp_path: Path, server: str, said: str) -> None:
+    """Keys and prompts do, where the API can be reached from outside and has no certificate."""
+    file = tmp_path / "open.yaml"
+    file.write_text(edited(("  listen: 127.0.0.1:8080\n", server)))
+    assert f"Holders of 1 key of 1 tenant may ask{said}\n" in forebay("check", str(file)).stdout
+
+
 def test_a_bad_file_is_explained(bad: Path) -> None:
     """Exit 1; each problem on a line of its own that begins with file and line, in columns."""
     done = forebay("check", str(bad))
