@@ -125,9 +125,7 @@ class ChatClient:
         return min(deadline, asyncio.get_running_loop().time() + self._deadlines.total_s)
 
     async def _post(self, url: str, body: JsonObject) -> aiohttp.ClientResponse:
-        response = await self._session.post(
-            url, data=_encode(body), headers=self._headers, allow_redirects=False
-        )
+        response = await self._session.post(url, data=_encode(body), headers=self._headers, allow_redirects=False)
         if response.status != 200:
             try:
                 raise await self._refused(response)
