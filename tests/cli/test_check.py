@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.config.files import CONFIGS, ENVIRON, VALID, edited
+from tests.config.files import CONFIGS, ENVIRON, ROOT, VALID, edited
 
 SECRET = "a-secret-of-the-test"
 
@@ -21,7 +21,7 @@ def forebay(*arguments: str, environ: Mapping[str, str] = ENVIRON) -> subprocess
     inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     return subprocess.run(
         [str(command), *arguments],
-        env={**inherited, **environ},
+        env={**inherited, "PYTHONPATH": str(ROOT), **environ},
         capture_output=True,
         text=True,
         encoding="utf-8",
