@@ -107,10 +107,11 @@ class Thinking(Struct, frozen=True, omit_defaults=True):
 
 
 class Conversation(Struct, frozen=True, kw_only=True):
-    """A request's turns, tools and thinking as Anthropic's API has them."""
+    """A request's turns, tools and thinking as Anthropic's API has them. `effort` is how hard to work at the answer."""
 
     messages: tuple[Turn, ...]
     system: str | tuple[TextBlock, ...] | None = None
     tools: tuple[ToolParam, ...] = ()
     thinking: Thinking | None = None
+    effort: str | None = None
     cache_control: CacheControl | None = None

@@ -3,13 +3,15 @@
 Decoding into these types is the allow-list: a field that has no place here goes nowhere.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, Literal
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.blocks import AnswerBlock, Conversation
+from gateway.errors import AnswerError, Code
 
 JsonObject = dict[str, Any]
 
@@ -169,6 +171,7 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     `logprobs` and `include_usage` say what the *client* wants to see; the gateway may ask backends for more.
     `conversation` is the same in the words of Anthropic's API, where it came in them. `prompt` is a text to be gone
     on with as it stands, for backends that complete texts; `messages` then holds it as one user's turn, for the others.
+    `statuses` are the HTTP statuses of errors that the caller's API has other ones for.
     """
 
     id: str
@@ -190,6 +193,11 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     ignored: tuple[str, ...] = ()
     conversation: Conversation | None = None
     prompt: str | None = None
+    statuses: Mapping[Code, int] = MappingProxyType({})
+
+    def status_of(self, error: AnswerError) -> int:
+        """The HTTP status that the caller is told of an error."""
+        return self.statuses.get(error.code, error.status)
 
     @property
     def structured(self) -> bool:

@@ -2,6 +2,10 @@
 
 import re
 from collections.abc import Mapping
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
 
 from gateway.errors import Reason
 from gateway.messages import Completion, Delta, Usage
@@ -10,6 +14,13 @@ from gateway.wire.sse import DONE
 from gateway.wire.upstream import ErrorEvent, Fault
 
 _TOO_LONG = re.compile(r"context.length|maximum context|max_model_len|too many tokens", re.IGNORECASE)
+
+
+class _Tokenized(Struct):
+    count: Annotated[int, Meta(ge=0, le=10**9)]
+
+
+_tokenized_decoder = msgspec.json.Decoder(_Tokenized)
 
 
 class OpenAIApi:
@@ -31,6 +42,11 @@ class OpenAIApi:
     def pause_s(self, _headers: Mapping[str, str]) -> float:
         """Its limits are told in headers of many forms; a 429 is waited for."""
         return 0.0
+
+
+def decode_token_count(raw: bytes) -> int:
+    """What an engine's /tokenize says. Raises msgspec.DecodeError (or a subclass)."""
+    return _tokenized_decoder.decode(raw).count
 
 
 class OpenAIEvents:

@@ -84,3 +84,8 @@ class SseDecoder:
 def encode_event(payload: bytes) -> bytes:
     """One event around `payload`, which is JSON and so holds no raw line end."""
     return b"data: " + payload + b"\n\n"
+
+
+def encode_named_event(name: bytes, payload: bytes) -> bytes:
+    """The same with a name, which readers of Anthropic's API go by."""
+    return b"event: " + name + b"\ndata: " + payload + b"\n\n"
