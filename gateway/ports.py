@@ -63,6 +63,9 @@ class Backend(Protocol):
     async def stream(self, call: Call) -> AnswerStream:
         """The answer in pieces; returns once the backend has accepted the request."""
 
+    async def count(self, request: ChatRequest, deadline: float) -> int | None:
+        """The tokens of its prompt, None where this backend cannot tell. It answers nothing and costs nothing."""
+
 
 class Recorder(Protocol):
     """Somebody who is told of every finished request. Must not block and must not raise."""

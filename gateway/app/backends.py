@@ -5,12 +5,15 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from gateway.app import nouns
+from gateway.backends.anthropic import HEADERS, AnthropicBackend
 from gateway.backends.chat import ChatClient
 from gateway.backends.local import LocalBackend
 from gateway.backends.openai import OpenAIBackend
 from gateway.config.schema import Backend
 from gateway.ports import Backend as BackendPort
 from gateway.types import BackendSpec, EngineView
+from gateway.wire.anthropic_upstream import AnthropicApi
+from gateway.wire.openai_api import OpenAIApi
 
 View = Callable[[str], EngineView | None]
 """What is known of an engine, by its name, at this moment."""
@@ -21,12 +24,18 @@ def connected(
 ) -> tuple[BackendPort, ChatClient]:
     """The backend and the client whose connections it uses; close that one when done. Opens nothing yet."""
     client = ChatClient(
-        spec.name, nouns.deadlines(section.timeouts), _authorization(section), tls=tls, proxy=section.proxy
+        spec.name,
+        nouns.deadlines(section.timeouts),
+        _authorization(section),
+        tls=tls,
+        proxy=section.proxy,
+        api=AnthropicApi() if section.provider == "anthropic" else OpenAIApi(),
     )
     profile = nouns.profile(section.params)
-    if section.engine is None:
-        return OpenAIBackend(spec, section.base_url or "", profile, client), client
-    return LocalBackend(spec, partial(view, section.engine), profile, client), client
+    if section.engine is not None:
+        return LocalBackend(spec, partial(view, section.engine), profile, client), client
+    kind = AnthropicBackend if section.provider == "anthropic" else OpenAIBackend
+    return kind(spec, section.base_url or "", profile, client), client
 
 
 def nowhere(_engine: str) -> EngineView | None:
@@ -35,4 +44,8 @@ def nowhere(_engine: str) -> EngineView | None:
 
 
 def _authorization(section: Backend) -> Mapping[str, str]:
-    return {} if section.api_key is None else {"authorization": f"Bearer {section.api_key.get_secret_value()}"}
+    """The headers by which a provider knows who calls, and in which words."""
+    key = None if section.api_key is None else section.api_key.get_secret_value()
+    if section.provider == "anthropic":
+        return HEADERS if key is None else {**HEADERS, "x-api-key": key}
+    return {} if key is None else {"authorization": f"Bearer {key}"}

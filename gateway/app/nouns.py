@@ -25,7 +25,8 @@ from gateway.types import BackendSpec, Capability, Identity, Price, Priority, Sl
 _OF_ENGINE = frozenset(
     {Capability.JSON_OBJECT, Capability.JSON_SCHEMA, Capability.LOGPROBS, Capability.MULTIPLE_CHOICES}
 )
-_OF_PROVIDER = frozenset(Capability)
+_OF_OPENAI = frozenset(Capability)
+_OF_ANTHROPIC = frozenset({Capability.TOOLS, Capability.JSON_SCHEMA, Capability.IMAGES, Capability.REMOTE_IMAGES})
 
 _PRIORITIES = MappingProxyType(
     {"batch": Priority.BATCH, "normal": Priority.NORMAL, "interactive": Priority.INTERACTIVE}
@@ -182,5 +183,5 @@ def _capabilities(backend: Backend, engine: Engine | None) -> frozenset[Capabili
     if backend.capabilities is not None:
         return backend.capabilities
     if engine is None:
-        return _OF_PROVIDER
+        return _OF_ANTHROPIC if backend.provider == "anthropic" else _OF_OPENAI
     return _OF_ENGINE if engine.capabilities is None else engine.capabilities

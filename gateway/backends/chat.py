@@ -17,7 +17,7 @@ import aiohttp
 import msgspec
 from msgspec import Struct
 
-from gateway.backends.retry_after import retry_after
+from gateway.backends.retry_after import MAX_SECONDS, retry_after
 from gateway.backends.stream import EventStream, Limits
 from gateway.errors import BackendError, Broken, Refused, TimedOut, Unreachable
 from gateway.messages import Completion, JsonObject
@@ -103,7 +103,7 @@ class ChatClient:
                 response.close()
                 raise Broken(f"{self._name} answered a stream request with {response.content_type}")
         limits = Limits(first, self._deadlines.idle_s, until)
-        return EventStream(self._name, response, self._api.events(), limits, self._api.pause_s(response.headers))
+        return EventStream(self._name, response, self._api.events(), limits, self._pause_s(response.headers))
 
     async def _ask(
         self, url: str, body: JsonObject, deadline: float, decode: Callable[[bytes, Mapping[str, str]], T]
@@ -118,8 +118,11 @@ class ChatClient:
             return decode(raw, response.headers)
 
     def _completion(self, raw: bytes, headers: Mapping[str, str]) -> Completion:
-        completion, pause_s = self._api.completion(raw), self._api.pause_s(headers)
+        completion, pause_s = self._api.completion(raw), self._pause_s(headers)
         return msgspec.structs.replace(completion, pause_s=pause_s) if pause_s else completion
+
+    def _pause_s(self, headers: Mapping[str, str]) -> float:
+        return min(MAX_SECONDS, self._api.pause_s(headers))
 
     def _until(self, deadline: float) -> float:
         return min(deadline, asyncio.get_running_loop().time() + self._deadlines.total_s)
@@ -144,7 +147,7 @@ class ChatClient:
             f"{self._name} answered with status {response.status}" + (f", code {code}" if code else ""),
             status=response.status,
             reason=fault.reason,
-            retry_after=wait if wait is not None else self._api.pause_s(response.headers) or None,
+            retry_after=wait if wait is not None else self._pause_s(response.headers) or None,
             upstream_code=code,
             upstream_param=param,
         )

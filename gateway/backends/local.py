@@ -7,11 +7,12 @@ import msgspec
 
 from gateway.backends.chat import ChatClient
 from gateway.backends.profile import Profile
-from gateway.backends.requests import ignored_fields, upstream_body
+from gateway.backends.requests import ignored_by_openai, upstream_body
 from gateway.errors import EngineGone, Unreachable
 from gateway.messages import ChatRequest, Completion
 from gateway.ports import AnswerStream, Call
 from gateway.types import BackendSpec, EngineView
+from gateway.wire.openai_api import decode_token_count
 from gateway.wire.openai_upstream import developer_as_system
 
 
@@ -34,7 +35,7 @@ class LocalBackend:
 
     def ignores(self, request: ChatRequest) -> tuple[str, ...]:
         """Fields of `request` that this model refuses and is not sent."""
-        return ignored_fields(request, self._profile)
+        return ignored_by_openai(request, self._profile)
 
     async def complete(self, call: Call) -> Completion:
         """The whole answer."""
@@ -46,6 +47,14 @@ class LocalBackend:
         with self._reached():
             return await self._client.stream(self._url(), self._body(call, stream=True), call.deadline)
 
+    async def count(self, request: ChatRequest, deadline: float) -> int:
+        """The tokens of its prompt, by the engine's own tokenizer and template."""
+        body = {"model": self._model(), "messages": developer_as_system(request.messages)}
+        if request.tools:
+            body["tools"] = request.tools
+        with self._reached():
+            return await self._client.ask(self._url("/tokenize"), body, deadline, decode_token_count)
+
     @contextmanager
     def _reached(self) -> Iterator[None]:
         """An engine that takes no connection has died a moment ago; the host is about to say so."""
@@ -54,12 +63,12 @@ class LocalBackend:
         except Unreachable as error:
             raise EngineGone(f"{self.spec.name}: its engine takes no connections") from error
 
-    def _url(self) -> str:
+    def _url(self, path: str = "/v1/chat/completions") -> str:
         view = self._view()
         if view is None or view.url is None:
             detail = "not seen yet" if view is None else view.detail
             raise EngineGone(f"{self.spec.name}: {detail}")
-        return view.url + "/v1/chat/completions"
+        return view.url + path
 
     def _body(self, call: Call, *, stream: bool) -> dict[str, object]:
         # Templates of open models know system, user, assistant and tool; a developer turn would be an error.
@@ -67,6 +76,8 @@ class LocalBackend:
         if messages is not call.request.messages:
             request = msgspec.structs.replace(call.request, messages=messages)
             call = msgspec.structs.replace(call, request=request)
+        return upstream_body(call, self._model(), self._profile, stream=stream)
+
+    def _model(self) -> str:
         view = self._view()
-        model = view.model if view is not None and view.model else self.spec.model
-        return upstream_body(call, model, self._profile, stream=stream)
+        return view.model if view is not None and view.model else self.spec.model

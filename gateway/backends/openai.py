@@ -1,8 +1,10 @@
 """A provider: any address that speaks OpenAI's API."""
 
+import msgspec
+
 from gateway.backends.chat import ChatClient
 from gateway.backends.profile import Profile
-from gateway.backends.requests import ignored_fields, upstream_body
+from gateway.backends.requests import ignored_by_openai, upstream_body
 from gateway.messages import ChatRequest, Completion
 from gateway.ports import AnswerStream, Call
 from gateway.types import BackendSpec
@@ -16,12 +18,13 @@ class OpenAIBackend:
     def __init__(self, spec: BackendSpec, base_url: str, profile: Profile, client: ChatClient) -> None:
         self.spec = spec
         self._url = base_url.rstrip("/") + "/chat/completions"
-        self._profile = profile
+        # The API as such knows no top_k; a provider that does is given one by `params.defaults`.
+        self._profile = msgspec.structs.replace(profile, drop=profile.drop | {"top_k"})
         self._client = client
 
     def ignores(self, request: ChatRequest) -> tuple[str, ...]:
         """Fields of `request` that this model refuses and is not sent."""
-        return ignored_fields(request, self._profile)
+        return ignored_by_openai(request, self._profile)
 
     async def complete(self, call: Call) -> Completion:
         """The whole answer."""
@@ -32,3 +35,7 @@ class OpenAIBackend:
         """The answer in pieces."""
         body = upstream_body(call, self.spec.model, self._profile, stream=True)
         return await self._client.stream(self._url, body, call.deadline)
+
+    async def count(self, _request: ChatRequest, _deadline: float) -> int | None:
+        """This API counts only what it answers."""
+        return None

@@ -146,10 +146,10 @@ class Backend(Section):
 
     engine: Name | None = None
     """The engine that serves it."""
-    provider: Literal["openai"] | None = None
-    """openai: any address that speaks OpenAI's API."""
+    provider: Literal["openai", "anthropic"] | None = None
+    """openai: any address that speaks OpenAI's API. anthropic: Anthropic's Messages API."""
     base_url: HttpUrl | None = None
-    """With the version, as the OpenAI client takes it: …/v1"""
+    """As that provider's own client takes it: for openai with the version, …/v1; for anthropic without."""
     model: ModelName | None = None
     """The model name that provider knows."""
     api_key: Secret | None = None

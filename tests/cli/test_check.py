@@ -138,7 +138,7 @@ def test_an_unset_secret_is_a_problem(good: Path) -> None:
 @pytest.mark.parametrize("name", ["cpu-developer.yaml", "gpu-node.yaml", "two-region-company.yaml"])
 def test_the_examples_check(name: str) -> None:
     """What the README's reader tries first."""
-    keys = ("OPENAI_API_KEY", "OPENAI_EU_API_KEY", "OPENAI_US_API_KEY", "MISTRAL_API_KEY")
+    keys = ("OPENAI_API_KEY", "OPENAI_EU_API_KEY", "OPENAI_US_API_KEY", "MISTRAL_API_KEY", "ANTHROPIC_API_KEY")
     done = forebay("check", str(CONFIGS / name), environ=dict.fromkeys(keys, SECRET))
     assert done.returncode == 0, done.stdout
     assert SECRET not in done.stdout

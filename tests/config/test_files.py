@@ -20,7 +20,8 @@ from tests.config.files import CONFIGS, ROOT
 NAMES = ("cpu-developer.yaml", "gpu-node.yaml", "two-region-company.yaml")
 KEYS: Mapping[str, str] = MappingProxyType(
     dict.fromkeys(
-        ("OPENAI_API_KEY", "OPENAI_EU_API_KEY", "OPENAI_US_API_KEY", "MISTRAL_API_KEY"), "a-secret-of-the-test"
+        ("OPENAI_API_KEY", "OPENAI_EU_API_KEY", "OPENAI_US_API_KEY", "MISTRAL_API_KEY", "ANTHROPIC_API_KEY"),
+        "a-secret-of-the-test",
     )
 )
 
@@ -149,6 +150,22 @@ def test_with_a_key_the_cloud_tiers_appear() -> None:
     assert Capability.LOGPROBS not in mini.capabilities
     elsewhere = developer_config({"OPENAI_API_KEY": "x", "OPENAI_BASE_URL": "http://127.0.0.1:9/v1"})
     assert elsewhere.backends["openai-mini"].base_url == "http://127.0.0.1:9/v1"
+
+
+def test_with_a_key_of_anthropics_its_models_appear() -> None:
+    """Alone or behind OpenAI's, with the fields dropped that they refuse, and every kind of token priced."""
+    config = developer_config({"ANTHROPIC_API_KEY": "a-secret-of-the-test"})
+    haiku, sonnet = config.backends["claude-haiku"], config.backends["claude-sonnet"]
+    assert (config.tiers.mid, config.tiers.premium) == (("claude-haiku",), ("claude-sonnet",))
+    for backend, model in ((haiku, "claude-haiku-5-5"), (sonnet, "claude-sonnet-5-5")):
+        assert (backend.provider, backend.base_url, backend.model) == ("anthropic", "https://api.anthropic.com", model)
+        assert backend.params.drop == {"temperature", "top_p", "top_k"}
+        assert backend.price is not None
+        assert None not in (backend.price.cached, backend.price.cache_write)
+    assert haiku.context == 100_000, "beyond it the price is another one"
+    both = developer_config({"ANTHROPIC_API_KEY": "x", "OPENAI_API_KEY": "y"})
+    assert both.tiers.mid == ("openai-mini", "claude-haiku")
+    assert both.tiers.premium == ("openai-large", "claude-sonnet")
 
 
 def test_an_empty_key_is_no_key() -> None:

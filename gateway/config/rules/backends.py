@@ -7,7 +7,9 @@ from gateway.config.addresses import HIGHEST_PORT, loopback, url_host, url_port
 from gateway.config.findings import Finding, Path, found
 from gateway.config.schema import Backend, Config, Params
 from gateway.config.suggest import nearest
+from gateway.types import Capability
 
+_NOT_ANTHROPICS = frozenset({Capability.JSON_OBJECT, Capability.LOGPROBS, Capability.MULTIPLE_CHOICES})
 _PROVIDERS_OWN = ("base_url", "model", "api_key", "region", "ca", "proxy")
 
 
@@ -42,8 +44,10 @@ def engine_says_the_rest(config: Config) -> Iterator[Finding]:
 
 def provider_has_an_address(config: Config) -> Iterator[Finding]:
     """Nobody guesses where data is sent to."""
-    for path, _ in _providers(config, "base_url"):
+    for path, backend in _providers(config, "base_url"):
         message = "missing key; write the provider's address with its version, such as https://api.openai.com/v1"
+        if backend.provider == "anthropic":
+            message = "missing key; write the provider's address, such as https://api.anthropic.com"
         yield found((*path, "base_url"), message, depends=((*path, "provider"),))
 
 
@@ -70,6 +74,16 @@ def provider_has_a_region(config: Config) -> Iterator[Finding]:
         message = "missing key; say where the provider processes the data (only default_regions: any does without)"
         depends = ((*path, "provider"), ("policy", "default_regions"))
         yield found((*path, "region"), message, depends=depends)
+
+
+def anthropic_can_so_much(config: Config) -> Iterator[Finding]:
+    """Its API has no words for some of what OpenAI's has; a claim to the contrary would be found out at each call."""
+    for path, backend in _all(config):
+        claimed = (backend.capabilities or frozenset()) & _NOT_ANTHROPICS
+        if backend.provider == "anthropic" and claimed:
+            words = ", ".join(sorted(claimed))
+            message = "anthropic's API has no words for {}; remove that"
+            yield found((*path, "capabilities"), message, words, depends=((*path, "provider"),))
 
 
 def https_off_the_box(config: Config) -> Iterator[Finding]:
@@ -156,6 +170,7 @@ RULES = (
     provider_has_a_model,
     provider_has_a_price,
     provider_has_a_region,
+    anthropic_can_so_much,
     https_off_the_box,
     https_keys_are_for_https,
     ports_exist,

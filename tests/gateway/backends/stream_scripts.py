@@ -6,9 +6,9 @@ from collections.abc import Iterable
 import pytest
 
 from gateway.backends.chat import Deadlines
-from gateway.backends.stream import EventStream
 from gateway.errors import BackendError
 from gateway.messages import Delta, Usage, UsageQuality
+from gateway.ports import AnswerStream
 from tests.gateway.backends.calls import BODY, DEADLINES, calling, later, sends
 from tests.gateway.backends.raw_server import PATIENCE_S, Caller, Script, chunk, piece, stream_head
 
@@ -41,7 +41,7 @@ def stalls_after(*events: bytes) -> Script:
     return script
 
 
-async def read(stream: EventStream) -> list[Delta]:
+async def read(stream: AnswerStream) -> list[Delta]:
     """Every piece to the end, which closes the stream."""
     deltas: list[Delta] = []
     try:
@@ -62,7 +62,7 @@ async def failure(script: Script, deadlines: Deadlines = DEADLINES) -> tuple[Bac
     return caught.value, deltas
 
 
-async def collect(stream: EventStream, deltas: list[Delta]) -> None:
+async def collect(stream: AnswerStream, deltas: list[Delta]) -> None:
     """Every piece to the end."""
     while batch := await stream.batch():
         deltas += batch

@@ -13,8 +13,9 @@ from gateway.backends.chat import ChatClient
 from gateway.backends.local import LocalBackend
 from gateway.backends.openai import OpenAIBackend
 from gateway.backends.profile import PLAIN, Profile
-from gateway.errors import EngineGone, Reason, Rejected
-from gateway.messages import Message, Sampling
+from gateway.blocks import CacheControl, Conversation, Turn
+from gateway.errors import BackendError, EngineGone, Reason, Rejected
+from gateway.messages import FunctionSpec, Message, Sampling, Tool
 from gateway.ports import Backend, Call
 from gateway.types import EngineView
 from tests.gateway.backends.calls import DEADLINES, later
@@ -145,6 +146,65 @@ async def test_an_engine_that_takes_no_connection_is_gone() -> None:
             assert caught.value.reason is Reason.ENGINE_UNHEALTHY
             assert str(caught.value) == f"{SPEC.name}: its engine takes no connections"
         await client.close()
+
+
+async def test_an_engine_counts_tokens_as_it_would_read_them() -> None:
+    """By its own template, tools included; templates know no developer."""
+
+    async def counts(caller: Caller) -> None:
+        await caller.send(response(b'{"count": 31, "max_model_len": 4096, "tokens": []}'))
+
+    tools = (Tool(FunctionSpec("f")),)
+    async with serving(counts) as (server, base, client):
+        assert await engine(base, client).count(change(REQUEST, messages=TURNS, tools=tools), later()) == 31
+    (received,) = server.received
+    assert received.target == "/tokenize"
+    sent = json.loads(received.body)
+    assert [turn["role"] for turn in sent["messages"]] == ["system", "user"]
+    assert sent["tools"][0]["function"]["name"] == "f"
+    assert set(sent) == {"model", "messages", "tools"}
+
+
+async def test_what_is_no_count_is_an_error() -> None:
+    """An engine without that address, or one that says something else."""
+    for raw in (response(b"{}", "404 Not Found"), response(b'{"tokens": []}'), response(b'{"count": -1}')):
+
+        async def says(caller: Caller, raw: bytes = raw) -> None:
+            await caller.send(raw)
+
+        async with serving(says) as (_, base, client):
+            with pytest.raises(BackendError):
+                await engine(base, client).count(REQUEST, later())
+
+
+async def test_a_provider_of_openais_api_cannot_tell() -> None:
+    """It counts what it answers, and is asked for nothing else."""
+    async with serving(replies) as (server, base, client):
+        assert await provider(base, client).count(REQUEST, later()) is None
+    assert server.received == []
+
+
+async def test_top_k_is_for_engines() -> None:
+    """OpenAI's API has no such field and refuses a request with one; its callers are told."""
+    asked = change(call(), request=change(REQUEST, sampling=Sampling(top_k=5)))
+    async with serving(replies) as (server, base, client):
+        for make in (provider, engine):
+            await make(base, client).complete(asked)
+        assert provider(base, client).ignores(asked.request) == ("top_k",)
+        assert engine(base, client).ignores(asked.request) == ()
+    assert [json.loads(each.body).get("top_k") for each in server.received] == [None, 5]
+
+
+async def test_what_the_translation_loses_is_told() -> None:
+    """Of a request in Anthropic's words, both kinds ignore what they have no words for."""
+    talk = Conversation(messages=(Turn("user", "hi"),), cache_control=CacheControl("ephemeral"))
+    client = ChatClient("mini", DEADLINES, {})
+    for make in (provider, engine):
+        backend = make("http://nowhere", client)
+        assert backend.ignores(change(REQUEST, conversation=talk)) == ("cache_control",)
+        sampled = change(REQUEST, conversation=talk, sampling=Sampling(temperature=1))
+        assert backend.ignores(sampled) == ("cache_control", "temperature")
+    await client.close()
 
 
 async def test_a_provider_is_served_by_no_engine() -> None:

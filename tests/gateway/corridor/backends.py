@@ -38,12 +38,16 @@ Step = list[Delta] | Pause | AttemptError | RuntimeError
 
 
 class Streamed(Struct, frozen=True):
-    """How one streamed call goes, step by step; without an error among the steps it ends properly."""
+    """How one streamed call goes, step by step; without an error among the steps it ends properly.
+
+    `early` is what the backend has counted before its answer begins.
+    """
 
     steps: tuple[Step, ...]
     usage: Usage = USAGE
     model: str = "streamed-1.0"
     pause_s: float = 0.0
+    early: Usage = Usage()
 
 
 Behaviour = Whole | Streamed
@@ -89,7 +93,7 @@ class FakeStream:
         self.closed = 0
         self.ended = False
         self.model = ""
-        self.usage = Usage()
+        self.usage = behaviour.early
         self.pause_s = behaviour.pause_s
 
     async def batch(self) -> list[Delta]:
@@ -137,6 +141,8 @@ class FakeBackend:
         self.in_progress = 0
         self._behaviours = deque(behaviours)
         self.ignored = ignored
+        self.counted: list[ChatRequest] = []
+        self.counts: int | AttemptError | None = None
 
     def ignores(self, request: ChatRequest) -> tuple[str, ...]:
         """Fields that it is not sent."""
@@ -171,6 +177,14 @@ class FakeBackend:
             self.in_progress -= 1
         self.streams.append(FakeStream(behaviour))
         return self.streams[-1]
+
+    async def count(self, request: ChatRequest, _deadline: float) -> int | None:
+        """The tokens of its prompt."""
+        await turn()
+        self.counted.append(request)
+        if isinstance(self.counts, AttemptError):
+            raise self.counts
+        return self.counts
 
     @property
     def open_streams(self) -> int:
