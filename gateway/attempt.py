@@ -8,9 +8,9 @@ from gateway.backends.breaker import Breaker
 from gateway.errors import AttemptError, BackendError, Broken, EngineGone, Reason, Refused, Rejected
 from gateway.gate import Gate
 from gateway.gate.permits import Permit
-from gateway.messages import Completion, Delta
+from gateway.messages import ChatRequest, Completion, Delta, Usage
 from gateway.ports import AnswerStream, Backend, Call
-from gateway.run import Attempt, Run
+from gateway.run import Attempt, Decided, Run
 from gateway.settlement import UNTOLD_WAIT_S, Settlement, expected, nothing, written
 from gateway.transcript import Transcript
 from gateway.types import BackendSpec, Candidate, Capability, Tier
@@ -18,6 +18,8 @@ from gateway.types import BackendSpec, Candidate, Capability, Tier
 # What the gateway asks for to score an answer: the greedy token beside the chosen one.
 _EVIDENCE_TOP_LOGPROBS = 1
 _RETRY_WAIT_S = 2.0
+# A count that takes longer than this is worth less than an estimate at once.
+_COUNT_S = 10.0
 
 
 class Attempts:
@@ -49,6 +51,20 @@ class Attempts:
             if not alone:
                 raise
         return await self._open(run, candidate, reason, alone=alone)
+
+    async def count(self, request: ChatRequest, decided: Decided) -> int | None:
+        """The tokens of a prompt, as the first candidate counts them; None where it cannot tell at present."""
+        name, now = decided.route.candidates[0].backend, asyncio.get_running_loop().time()
+        if self.breakers[name].open_for(now) > 0:
+            return None
+        try:
+            return await self._backends[name].count(request, min(decided.constraints.deadline, now + _COUNT_S))
+        except AttemptError:
+            return None
+
+    def ignored(self, name: str, request: ChatRequest) -> tuple[str, ...]:
+        """Fields of a request that a backend is never sent."""
+        return self._backends[name].ignores(request)
 
     async def _complete(
         self, run: Run, candidate: Candidate, reason: Reason, *, alone: bool
@@ -189,6 +205,11 @@ class OpenAnswer:
     def model(self) -> str:
         """What answers, as the backend says."""
         return self._stream.model
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens as far as the backend has counted them."""
+        return self._stream.usage
 
     async def batch(self) -> list[Delta]:
         """The pieces since the last call; empty at a proper end. Raises BackendError, after which it is closed."""

@@ -26,9 +26,9 @@ from gateway.ports import Recorder
 from gateway.probation import Window, hold, window_for
 from gateway.refusals import nobody_allowed, nobody_answered
 from gateway.routing import RoutingTable
-from gateway.run import Arrival, Attempt, Decided, Run, refused
+from gateway.run import Arrival, Attempt, Counted, Decided, Run, refused
 from gateway.throttle import EscalationThrottle
-from gateway.types import Candidate, Identity, Score
+from gateway.types import Candidate, Identity, Score, TokenCount
 
 # What nginx logs for a client that hung up; nobody is there to receive it.
 _CLIENT_CLOSED_REQUEST = 499
@@ -113,6 +113,25 @@ class Broker:
         run.ttft_s = run.arrival.elapsed()
         return CommittedAnswer(run, held, self._stages.confidence, self._record)
 
+    async def count(self, request: ChatRequest, identity: Identity) -> Counted:
+        """The tokens of a prompt, for whoever would be asked first. Raises AnswerError.
+
+        It may go where an answer may be sought and nowhere else. Nothing is recorded, for nothing is answered and
+        nothing charged: clients ask before each turn, and a row of each would water down every rate in the ledger.
+        """
+        decided, attempts = self.decide(request, identity), self._stages.attempts
+        if not decided.route.candidates:
+            raise nobody_allowed(decided.route.excluded, decided.constraints)
+        candidate = decided.route.candidates[0]
+        tokens = await attempts.count(request, decided)
+        return Counted(
+            candidate=candidate,
+            prompt=decided.classification.prompt if tokens is None else TokenCount(tokens),
+            asked=tokens is not None,
+            ignored=tuple(sorted({*request.ignored, *attempts.ignored(candidate.backend, request)})),
+            policy=self._settings.policy,
+        )
+
     def decide(self, request: ChatRequest, identity: Identity) -> Decided:
         """Policy, classification and route, without asking anybody. Raises RequestError."""
         deadline = asyncio.get_running_loop().time() + self._settings.request_timeout_s
@@ -134,14 +153,16 @@ class Broker:
         try:
             return await self._walk(run, ask)
         except AnswerError as error:
-            self._record(run.outcome(OutcomeStatus.REFUSED, None, code=error.code, http_status=error.status))
+            status = run.request.status_of(error)
+            self._record(run.outcome(OutcomeStatus.REFUSED, None, code=error.code, http_status=status))
             raise
         except asyncio.CancelledError as cancelled:
             told = cut_short(cancelled)
             if told is None:
                 self._record(run.outcome(OutcomeStatus.CANCELLED, None, http_status=_CLIENT_CLOSED_REQUEST))
             else:
-                self._record(run.outcome(OutcomeStatus.REFUSED, None, code=told.code, http_status=told.status))
+                status = run.request.status_of(told)
+                self._record(run.outcome(OutcomeStatus.REFUSED, None, code=told.code, http_status=status))
             raise
         except Exception:
             self._record(run.outcome(OutcomeStatus.REFUSED, None, code=Code.INTERNAL_ERROR, http_status=500))

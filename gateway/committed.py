@@ -7,7 +7,7 @@ import msgspec
 from gateway.attempt import OpenAnswer
 from gateway.confidence import Confidence
 from gateway.errors import AnswerError, BackendError, Code, Unavailable
-from gateway.messages import Delta, Usage
+from gateway.messages import Delta, Usage, UsageQuality
 from gateway.outcome import AttemptStatus, Outcome, OutcomeStatus
 from gateway.run import Run
 
@@ -36,8 +36,13 @@ class CommittedAnswer:
 
     @property
     def usage(self) -> Usage:
-        """Tokens of the answer; final at its end."""
-        return self.attempt.usage
+        """Tokens of the answer; final at its end. Before that, what has been counted, or is estimated of the prompt."""
+        if self.outcome is not None or self._answer.ended:
+            return self.attempt.usage
+        counted = self._answer.usage
+        if counted.prompt:
+            return counted
+        return Usage(prompt=self.run.decided.classification.prompt.tokens, quality=UsageQuality.ESTIMATED)
 
     async def batch(self) -> list[Delta]:
         """The next pieces; empty at the end, when `outcome` is there. Raises Unavailable if the answer breaks off."""

@@ -7,7 +7,7 @@ from msgspec import Struct
 from gateway.errors import AnswerError, AttemptError, Code, Reason, Rejected
 from gateway.messages import ChatRequest, Usage
 from gateway.outcome import AttemptRecord, AttemptStatus, Outcome, OutcomeStatus, PassedOver
-from gateway.types import Candidate, Classification, Constraints, Identity, Route, Score
+from gateway.types import Candidate, Classification, Constraints, Identity, Route, Score, TokenCount
 
 
 class Attempt:
@@ -92,6 +92,16 @@ class Decided(Struct, frozen=True, kw_only=True):
     took_s: float
 
 
+class Counted(Struct, frozen=True, kw_only=True):
+    """The tokens of a prompt, as `candidate` counts them or, unless it was `asked`, as they are estimated for it."""
+
+    candidate: Candidate
+    prompt: TokenCount
+    asked: bool
+    ignored: tuple[str, ...]
+    policy: str
+
+
 class Run:
     """A request from its decision to its last byte; mutable, and owned by the broker.
 
@@ -149,7 +159,8 @@ class Run:
 
 def refused(arrival: Arrival, error: AnswerError) -> Outcome:
     """The record of a request that nothing was decided for."""
-    return _outcome(arrival, OutcomeStatus.REFUSED, error.code, error.status, ignored=arrival.request.ignored)
+    request = arrival.request
+    return _outcome(arrival, OutcomeStatus.REFUSED, error.code, request.status_of(error), ignored=request.ignored)
 
 
 def _outcome(  # noqa: PLR0913 - the one place where the record is put together

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Callable
 
+import msgspec
+
 from gateway.backends.breaker import Breaker
 from gateway.errors import BackendError, Reason, Refused
 from gateway.messages import Choice, Completion, Usage, UsageQuality
@@ -72,10 +74,18 @@ class Settlement:
         self._attempt.ended(AttemptStatus.SUPERSEDED)
 
     def _charge(self, usage: Usage, written: Callable[[], int]) -> None:
-        """Unknown usage is charged as the prompt at its largest and all that was written: not below the invoice."""
+        """Unknown usage is charged as the prompt at its largest and all that was written: not below the invoice.
+
+        A backend that has counted its prompt before it was cut off is taken at its word.
+        """
         if usage.quality is UsageQuality.UNKNOWN:
             prompt = self._run.decided.classification.prompt
-            usage = Usage(prompt=prompt.tokens + prompt.error, completion=written(), quality=UsageQuality.ESTIMATED)
+            usage = msgspec.structs.replace(
+                usage,
+                prompt=usage.prompt or prompt.tokens + prompt.error,
+                completion=max(usage.completion, written()),
+                quality=UsageQuality.ESTIMATED,
+            )
         self._attempt.usage = usage
         self._attempt.cost_nano = usage_cost(self._spec.price, usage)
 

@@ -29,12 +29,13 @@ from gateway.ports import Backend as BackendPort
 from gateway.ports import Recorder
 from gateway.routing import RoutingTable
 from gateway.server.admin import build_admin
+from gateway.server.anthropic import AnthropicCount, AnthropicMessages, CountEndpoint
 from gateway.server.api import Edge, Pages
 from gateway.server.drain import Drain
 from gateway.server.endpoint import AnswerEndpoint, Door
 from gateway.server.http import Asgi
 from gateway.server.openai import OpenAIChat
-from gateway.server.openapi import CHAT_PATH
+from gateway.server.openapi import CHAT_PATH, COUNT_PATH, MESSAGES_PATH
 from gateway.server.readiness import ReadinessProbe
 from gateway.telemetry import Fanout, Metrics, RequestLog
 from gateway.telemetry.backlog import LedgerCollector, LogCollector
@@ -125,7 +126,11 @@ class Gateway:
         server = self.config.server
         readiness = ReadinessProbe(self.table, self.gate.states, attempts.breakers, asyncio.get_running_loop().time)
         door = Door(self.identities, self.drain, server.max_body_bytes, server.body_timeout_s)
-        endpoints = {CHAT_PATH: AnswerEndpoint(OpenAIChat(), self.broker, door)}
+        endpoints: dict[str, Asgi] = {
+            CHAT_PATH: AnswerEndpoint(OpenAIChat(), self.broker, door),
+            MESSAGES_PATH: AnswerEndpoint(AnthropicMessages(), self.broker, door),
+            COUNT_PATH: CountEndpoint(AnthropicCount(), self.broker, door),
+        }
         pages = Pages(self.version, self.table, self.identities, readiness, self.drain)
         self.api = Edge(endpoints, pages.app)
         self.admin = build_admin(self.version, registry, self.gate, readiness)

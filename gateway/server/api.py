@@ -1,9 +1,10 @@
 """The API's address: every route and what guards it, on one screen.
 
-POST /v1/chat/completions   key      endpoint.py with openai.py, raw ASGI
-GET  /v1/models[/{name}]    key      below
-GET  /health, /ready        open     the process lives; some tier can answer
-GET  /docs, /openapi.json   open     what stands here, for people and programs
+POST /v1/chat/completions           key      endpoint.py with openai.py, raw ASGI
+POST /v1/messages[/count_tokens]    key      endpoint.py with anthropic.py, raw ASGI
+GET  /v1/models[/{name}]            key      below
+GET  /health, /ready                open     the process lives; some tier can answer
+GET  /docs, /openapi.json           open     what stands here, for people and programs
 """
 
 import time

@@ -37,6 +37,9 @@ class Dialect(Protocol):
     def writer(self, request: ChatRequest, model: str) -> AnswerWriter:
         """A writer of the answer to `request`; `model` is what answers, as far as it has said so."""
 
+    def status(self, error: AnswerError) -> int:
+        """The HTTP status of an error."""
+
     def error_body(self, error: AnswerError, request_id: str) -> bytes:
         """The JSON body of an error."""
 

@@ -1,8 +1,9 @@
 """Every answer says what happened: in headers as far as their values are final, and in the `forebay` object."""
 
+from gateway.messages import ChatRequest
 from gateway.outcome import AttemptRecord, Forebay, Outcome
 from gateway.prices import NANO, dollars
-from gateway.run import Attempt, Run
+from gateway.run import Attempt, Counted, Run
 from gateway.server.http import Header
 
 
@@ -39,6 +40,20 @@ def final_headers(outcome: Outcome) -> list[Header]:
             "x-forebay-confidence": "" if answer.confidence is None else f"{answer.confidence:g}",
         }
     return _headers(known)
+
+
+def count_headers(request: ChatRequest, counted: Counted) -> list[Header]:
+    """What is known of a count."""
+    return _headers(
+        {
+            "x-request-id": request.id,
+            "x-forebay-tier": counted.candidate.tier.value,
+            "x-forebay-backend": counted.candidate.backend,
+            "x-forebay-reason": counted.candidate.reason.value,
+            "x-forebay-policy": counted.policy,
+            "x-forebay-ignored": ", ".join(counted.ignored),
+        }
+    )
 
 
 def forebay_object(outcome: Outcome) -> Forebay:

@@ -141,7 +141,8 @@ class Response:
             await self.end(self._dialect.error_event(error, self.request_id))
             return
         headers = [(b"x-request-id", self.request_id.encode("latin-1")), *self._also()]
-        await respond_error(self._send, error, self._dialect.error_body(error, self.request_id), headers)
+        body = self._dialect.error_body(error, self.request_id)
+        await respond_error(self._send, self._dialect.status(error), body, headers, error.retry_after)
 
     async def fail_unexpectedly(self) -> None:
         """A 500 for what nobody thought of; called while it is being handled, so that the log has it."""

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from types import TracebackType
 from typing import Any
 
-from gateway.errors import AnswerError, ClientGone, Code, RequestError
+from gateway.errors import ClientGone, Code, RequestError
 
 Scope = MutableMapping[str, Any]
 AsgiMessage = MutableMapping[str, Any]
@@ -28,6 +28,7 @@ SSE = (
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _HINT_PREFIX = "x-forebay-"
 _WATCH_AFTER_S = 0.05
+_COME_BACK = (429, 503, 529)
 
 
 class Headers:
@@ -159,9 +160,11 @@ async def respond(send: Send, status: int, headers: Iterable[Header], body: byte
     await send({"type": "http.response.body", "body": body})
 
 
-async def respond_error(send: Send, error: AnswerError, body: bytes, headers: Iterable[Header]) -> None:
-    """An error, with `body` in the shape of the caller's API; every 429 and 503 says when to come back."""
+async def respond_error(
+    send: Send, status: int, body: bytes, headers: Iterable[Header], retry_after: float | None
+) -> None:
+    """An error, with `body` in the shape of the caller's API; whoever may come back is told when, in seconds."""
     extra = [JSON, *headers]
-    if error.status in (429, 503):
-        extra.append((b"retry-after", b"%d" % max(1, round(error.retry_after or 1))))
-    await respond(send, error.status, extra, body)
+    if status in _COME_BACK:
+        extra.append((b"retry-after", b"%d" % max(1, round(retry_after or 1))))
+    await respond(send, status, extra, body)

@@ -26,6 +26,10 @@ class OpenAIChat:
             include_usage=request.include_usage,
         )
 
+    def status(self, error: AnswerError) -> int:
+        """The HTTP status of an error."""
+        return error.status
+
     def error_body(self, error: AnswerError, _request_id: str) -> bytes:
         """The JSON body of an error."""
         return error_body(error)

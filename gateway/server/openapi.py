@@ -6,18 +6,34 @@ import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from gateway.wire.anthropic_request import CountBody, MessageBody
 from gateway.wire.openai_request import ChatBody
 
 Document = dict[str, Any]
 
 CHAT_PATH = "/v1/chat/completions"
+MESSAGES_PATH = "/v1/messages"
+COUNT_PATH = "/v1/messages/count_tokens"
 
-_DESCRIPTION = """\
+_CHAT = """\
 Answers a chat. `model` is `auto` (routed), a tier (`light`, `mid`, `premium`), a backend's name (pinned), or an alias.
 
 With `stream: true` the answer is a stream of server-sent events that ends in `data: [DONE]`; one that breaks ends in
 an event with `error` and without `[DONE]`. Every answer carries a `forebay` object that says who answered, why, and
 at what cost; on a stream it rides on the event with the finish reason.
+"""
+_MESSAGES = """\
+Answers in Anthropic's API, whichever backend it is that answers. `model` is `auto` (routed), a tier (`light`, `mid`,
+`premium`), a backend's name (pinned), or an alias. The key may come as `x-api-key`.
+
+With `stream: true` the answer is a stream of that API's events, which ends in `message_stop`; one that breaks ends in
+`event: error` and without `message_stop`. Every answer carries a `forebay` object that says who answered, why, and at
+what cost; on a stream it rides on `message_delta`. Tools that a provider runs itself are not taken, nor are documents.
+"""
+_COUNT = """\
+Counts the tokens of a prompt, as the backend that would be asked first counts them; `forebay` says whether it could
+tell (`quality: exact`) or how far off an estimate may be (`error`). It goes where an answer could come from and nowhere
+else, costs nothing, and leaves no row in the ledger.
 """
 _HINTS = (
     ("x-forebay-task", "Kind of work, for example `faq`, `summary`, `reasoning`."),
@@ -33,17 +49,24 @@ _HINTS = (
 def document(app: FastAPI) -> Document:
     """The whole document."""
     found = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-    schemas, components = msgspec.json.schema_components([ChatBody], ref_template="#/components/schemas/{name}")
+    schemas, components = msgspec.json.schema_components(
+        [ChatBody, MessageBody, CountBody], ref_template="#/components/schemas/{name}"
+    )
     found.setdefault("components", {}).setdefault("schemas", {}).update(components)
-    found["paths"][CHAT_PATH] = {"post": _chat_operation(next(iter(schemas)))}
+    chat, message, count = schemas
+    found["paths"] |= {
+        CHAT_PATH: _operation("Chat completions", _CHAT, "chat_completions", chat),
+        MESSAGES_PATH: _operation("Messages", _MESSAGES, "messages", message),
+        COUNT_PATH: _operation("Tokens of a message", _COUNT, "count_tokens", count),
+    }
     return found
 
 
-def _chat_operation(schema: Document) -> Document:
-    return {
-        "summary": "Chat completions",
-        "description": _DESCRIPTION,
-        "operationId": "chat_completions",
+def _operation(summary: str, description: str, name: str, schema: Document) -> Document:
+    operation = {
+        "summary": summary,
+        "description": description,
+        "operationId": name,
         "parameters": [
             {"name": name, "in": "header", "required": False, "description": meaning, "schema": {"type": "string"}}
             for name, meaning in _HINTS
@@ -51,11 +74,12 @@ def _chat_operation(schema: Document) -> Document:
         "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}},
         "responses": {
             "200": {"description": "The answer, whole or as a stream of events."},
-            "400": {"description": "The request is at fault; `error.param` names the field."},
+            "400": {"description": "The request is at fault; `error` names the field."},
             "401": {"description": "No API key, or an unknown one."},
             "403": {"description": "Policy allows no backend, for example because of residency."},
             "404": {"description": "The model does not exist; the message lists what does."},
-            "429": {"description": "No room at present; `retry-after` says when."},
+            "429": {"description": "No room at present; `retry-after` says when. In Anthropic's API 529."},
             "502": {"description": "No backend could answer."},
         },
     }
+    return {"post": operation}
