@@ -126,6 +126,8 @@ ROUTES = {
     ("GET", "/v1/models"): 401,
     ("GET", "/v1/models/auto"): 401,
     ("POST", "/v1/chat/completions"): 401,
+    ("POST", "/v1/messages"): 401,
+    ("POST", "/v1/messages/count_tokens"): 401,
 }
 
 
@@ -164,6 +166,10 @@ TRICKS = (
     b"POST /v1/chat/completions?/health HTTP/1.1\r\nhost: x\r\n",
     b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-original-url: /health\r\nx-rewrite-url: /health\r\n",
     b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nx-forwarded-for: 127.0.0.1\r\nforwarded: for=127.0.0.1\r\n",
+    b"POST /v1/messages HTTP/1.1\r\nhost: x/health?\r\n",
+    b"POST //v1/messages HTTP/1.1\r\nhost: x\r\n",
+    b"POST /v1/messages/ HTTP/1.1\r\nhost: x\r\n",
+    b"POST /v1/messages/count_tokens/../../messages HTTP/1.1\r\nhost: x\r\n",
     b"GET /v1/models HTTP/1.1\r\nhost: x/health?\r\n",
     b"GET //v1/models HTTP/1.1\r\nhost: x\r\n",
     b"GET /health/../v1/models HTTP/1.1\r\nhost: x\r\n",
