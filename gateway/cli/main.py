@@ -13,9 +13,11 @@ from gateway.cli.calibrate import calibrate_backends
 from gateway.cli.check import check
 from gateway.cli.console import Terminal
 from gateway.cli.explain import explain
+from gateway.cli.logs import logs
 from gateway.cli.models import models
 from gateway.cli.schema import schema
 from gateway.cli.serve import serve
+from gateway.cli.usage import usage
 from gateway.config.environment import process_environment
 from gateway.config.errors import ConfigError
 from gateway.errors import ForebayError
@@ -60,7 +62,7 @@ def application() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_options)
-    for command in (serve, check, explain, schema):
+    for command in (serve, check, explain, usage, logs, schema):
         app.command()(command)
     app.command("calibrate")(calibrate_backends)
     app.add_typer(models(), name="models")
