@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from tests.faults.behaviours import Says
+from tests.faults.behaviours import Says, Status
 from tests.faults.http1 import LAST_CHUNK, chunk, head, whole
 
 _WORD = re.compile(r"\s*\S+(?:\s+\Z)?")
@@ -54,6 +54,19 @@ def completion_words(says: Says, call: dict[str, Any]) -> int:
 def respond(says: Says, call: dict[str, Any]) -> Response:
     """The response to a call."""
     return _streamed(says, call) if call.get("stream") else _unstreamed(says, call)
+
+
+def failed(status: Status) -> bytes:
+    """A status with OpenAI's error body, or with another one that was asked for."""
+    error = {"message": status.message, "type": "api_error", "code": status.code, "param": status.param}
+    body = json.dumps({"error": error}) if status.body is None else status.body
+    return whole(status.status, body.encode(), {"content-type": "application/json", **status.headers})
+
+
+def counts(says: Says, call: dict[str, Any]) -> tuple[int, int]:
+    """The tokens of a prompt and of its whole answer, as the invoice charges them."""
+    prompt = prompt_tokens(call) if says.prompt_tokens is None else says.prompt_tokens
+    return prompt, completion_words(says, call) if says.completion_tokens is None else says.completion_tokens
 
 
 def _unstreamed(says: Says, call: dict[str, Any]) -> Response:
@@ -196,9 +209,8 @@ def _entry(word: str, logprob: float) -> dict[str, Any]:
 
 
 def usage(says: Says, call: dict[str, Any]) -> dict[str, Any]:
-    """The usage of a whole answer, as the answer states it and as the invoice charges it."""
-    prompt = prompt_tokens(call) if says.prompt_tokens is None else says.prompt_tokens
-    completion = completion_words(says, call) if says.completion_tokens is None else says.completion_tokens
+    """The usage of a whole answer, as the answer states it."""
+    prompt, completion = counts(says, call)
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,

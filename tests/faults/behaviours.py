@@ -61,7 +61,7 @@ class Says(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="do"
 
 
 class Status(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="do", tag="status"):
-    """An HTTP status with OpenAI's error body, or with `body` instead; nothing is billed."""
+    """An HTTP status with the error body of the API that was called, or with `body` instead; nothing is billed."""
 
     status: int
     message: str = "the provider's own words"
@@ -132,10 +132,12 @@ class Call(Struct, frozen=True, kw_only=True):
     """One call as the server saw it. Times are seconds of the monotonic clock, which processes of a box share.
 
     `end` is None while it is under way. `bill` is None where nothing is charged. `connection` counts connections.
+    `problem` is what a judge finds wrong with the body, which is refused for it.
     """
 
     number: int
     connection: int
+    path: str
     model: str
     headers: dict[str, str]
     body: str
@@ -143,6 +145,7 @@ class Call(Struct, frozen=True, kw_only=True):
     ended_at: float | None = None
     end: Literal["answered", "broken_off", "client_left"] | None = None
     bill: Bill | None = None
+    problem: str | None = None
 
 
 class State(Struct, frozen=True):

@@ -5,6 +5,7 @@ import json
 import math
 import time
 from collections import defaultdict, deque
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -13,14 +14,18 @@ from msgspec import structs
 from tests.faults.behaviours import Behaviour, Bill, Call, Price, Program, Says, State, Wanted
 from tests.faults.http1 import Request
 
+Judge = Callable[[str, dict[str, Any]], str | None]
+"""What is wrong with a body that came to a path; None when nothing is."""
+
 _NANO = 1_000_000_000
 _MILLION = 1_000_000
 
 
 class Book:
-    """Programs in, calls out. One per server; every change wakes those who wait."""
+    """Programs in, calls out. One per server; every change wakes those who wait. Without a judge any body is good."""
 
-    def __init__(self) -> None:
+    def __init__(self, judge: Judge | None = None) -> None:
+        self._judge = judge
         self.prices: dict[str, Price] = {}
         self.health = 200
         self.connections = 0
@@ -65,14 +70,16 @@ class Book:
     def arrived(self, request: Request, connection: int) -> "OpenCall":
         """A call has come, whole."""
         body = request.body.decode()
-        model = str(json.loads(body).get("model"))
+        asked = json.loads(body)
         call = Call(
             number=len(self._calls),
             connection=connection,
-            model=model,
+            path=request.path,
+            model=str(asked.get("model")),
             headers=request.headers,
             body=body,
             arrived_at=time.monotonic(),
+            problem=None if self._judge is None else self._judge(request.path, asked),
         )
         self._calls.append(call)
         self._tell()
@@ -153,6 +160,16 @@ class OpenCall:
     def model(self) -> str:
         """The model that was asked for."""
         return self._call.model
+
+    @property
+    def path(self) -> str:
+        """Where it came to."""
+        return self._call.path
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with it."""
+        return self._call.problem
 
     def end(self, how: Literal["answered", "broken_off", "client_left"], bill: Bill | None) -> None:
         """Over; the first call of this counts."""

@@ -84,12 +84,16 @@ class FaultServer:
 
 
 @contextmanager
-def fault_server(folder: Path, pair: Pair | None = None) -> Iterator[FaultServer]:
-    """A fault server of its own, over TLS with a certificate; what it has to say of itself stands in `folder`."""
+def fault_server(folder: Path, pair: Pair | None = None, *, strict: bool = False) -> Iterator[FaultServer]:
+    """A fault server of its own, over TLS with a certificate; what it has to say of itself stands in `folder`.
+
+    A strict one takes only bodies that the official clients could have sent.
+    """
+    module = "tests.faults.strict" if strict else "tests.faults.server"
     shown = () if pair is None else (str(pair.certificate), str(pair.key))
     with (folder / "fault-server.err").open("wb") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.server", *shown], cwd=_ROOT, stdout=subprocess.PIPE, stderr=errors
+            [sys.executable, "-m", module, *shown], cwd=_ROOT, stdout=subprocess.PIPE, stderr=errors
         )
     assert process.stdout is not None
     try:

@@ -1,17 +1,40 @@
 """Doing to a connection what a behaviour says, and billing what was generated for it."""
 
 import asyncio
-import json
 import socket
 import struct
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Protocol
 
-from tests.faults.answers import Response, prompt_tokens, respond, usage, words
+from tests.faults import answers, message_answers
+from tests.faults.answers import Response, words
 from tests.faults.behaviours import Behaviour, Bill, ClosesReused, Raw, Says, Status
 from tests.faults.book import Book, OpenCall
 from tests.faults.http1 import whole
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+class Speech(Protocol):
+    """How an API says things; see `answers`, and `message_answers` for Anthropic's."""
+
+    def respond(self, says: Says, call: dict[str, Any]) -> Response:
+        """The response to a call."""
+
+    def prompt_tokens(self, call: dict[str, Any]) -> int:
+        """The tokens of a prompt."""
+
+    def counts(self, says: Says, call: dict[str, Any]) -> tuple[int, int]:
+        """The tokens of a prompt and of its whole answer."""
+
+    def failed(self, status: Status) -> bytes:
+        """An error."""
+
+
+_MESSAGES = "/v1/messages"
+_COUNT = "/v1/messages/count_tokens"
+_SPEECHES: MappingProxyType[str, Speech] = MappingProxyType({_MESSAGES: message_answers, _COUNT: message_answers})
 
 
 class BrokenOff(Exception):
@@ -59,9 +82,12 @@ class Player:
         self._call = call
         self._line = line
         self._words = 0
+        self._speech = _SPEECHES.get(call.path, answers)
 
     async def play(self, behaviour: Behaviour) -> None:
         """Answer, or fail to. Raises BrokenOff where the connection is of no more use."""
+        if self._call.problem is not None:
+            behaviour = Status(status=400, message=self._call.problem)
         match behaviour:
             case Status():
                 await self._status(behaviour)
@@ -72,6 +98,9 @@ class Player:
                     self._call.end("broken_off", None)
                     raise BrokenOff
                 await self._says(Says(text=behaviour.text))
+            case Says() if self._call.path == _COUNT:
+                self._call.end("answered", None)
+                await self._line.send(message_answers.counted(self._call.asked))
             case Says():
                 await self._says(behaviour)
 
@@ -80,10 +109,8 @@ class Player:
         self._call.end("client_left", self._so_far())
 
     async def _status(self, status: Status) -> None:
-        error = {"message": status.message, "type": "api_error", "code": status.code, "param": status.param}
-        body = json.dumps({"error": error}).encode() if status.body is None else status.body.encode()
         self._call.end("answered", None)
-        await self._line.send(whole(status.status, body, {"content-type": "application/json", **status.headers}))
+        await self._line.send(self._speech.failed(status))
 
     async def _raw(self, raw: Raw) -> None:
         self._words = len(words(raw.body))
@@ -91,7 +118,7 @@ class Player:
         await self._line.send(whole(200, raw.body.encode("latin-1"), {"content-type": raw.content_type}))
 
     async def _says(self, says: Says) -> None:
-        response = respond(says, self._call.asked)
+        response = self._speech.respond(says, self._call.asked)
         try:
             if await self._over(says, response, -1):
                 return
@@ -129,15 +156,10 @@ class Player:
         return True
 
     async def _finish(self, says: Says, response: Response) -> None:
-        counted = usage(says, self._call.asked)
-        self._call.end(
-            "answered",
-            self._book.bill(
-                self._call.model, counted["prompt_tokens"], counted["completion_tokens"], says.cached_tokens
-            ),
-        )
+        prompt, completion = self._speech.counts(says, self._call.asked)
+        self._call.end("answered", self._book.bill(self._call.model, prompt, completion, says.cached_tokens))
         eof = says.ends == "eof" and "eof" in response.broken
         await self._line.send(response.broken["eof"] if eof else response.ending.data, says)
 
     def _so_far(self) -> Bill:
-        return self._book.bill(self._call.model, prompt_tokens(self._call.asked), self._words, 0)
+        return self._book.bill(self._call.model, self._speech.prompt_tokens(self._call.asked), self._words, 0)

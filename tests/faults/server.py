@@ -1,8 +1,8 @@
 """A provider that does what it is told: `python -m tests.faults.server`.
 
 It listens on two loopback ports and prints them. Callers get OpenAI's chat API with whatever faults were programmed,
-and the probes of an engine (/health, /v1/models, /metrics). The control port takes programs and gives calls and
-bills; `handle.FaultServer` speaks it.
+Anthropic's at its path, and the probes of an engine (/health, /v1/models, /metrics). The control port takes programs
+and gives calls and bills; `handle.FaultServer` speaks it. `strict` is the same server, which takes only good bodies.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from itertools import count
 import msgspec
 
 from tests.faults.behaviours import Price, Program, Wanted
-from tests.faults.book import Book
+from tests.faults.book import Book, Judge
 from tests.faults.http1 import Request, read_request, whole
 from tests.faults.play import BrokenOff, Line, Player
 
@@ -120,9 +120,9 @@ class Control:
         self._book.health = int(json.loads(body))
 
 
-async def main(certificate: Sequence[str]) -> None:
+async def main(certificate: Sequence[str], judge: Judge | None = None) -> None:
     """Serve until SIGTERM; over TLS where the files of a certificate and its key are given."""
-    book = Book()
+    book = Book(judge)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if certificate else None
     if tls is not None:
         tls.load_cert_chain(*certificate)
