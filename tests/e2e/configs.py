@@ -156,6 +156,39 @@ def real_tiers(second_engine: str, faults: FaultServer) -> Config:
     )
 
 
+def claude(strict: FaultServer, model: str) -> Config:
+    """A backend that is the fault server as a provider of Anthropic's API."""
+    price = {**PRICES["premium"], "cache_write": 3.759}
+    mine = {"provider": "anthropic", "base_url": strict.url, "price": price, "api_key": "${BIG_KEY}"}
+    return {**provider(strict, model), **mine}
+
+
+def three_apis(second_engine: str, strict: FaultServer, frail: Iterable[str]) -> Config:
+    """Light is a real engine, mid a provider of OpenAI's API, premium one of Anthropic's; these take good bodies.
+
+    The `frail` are more of the last kind, in no tier, to be broken one by one.
+    """
+    engine = {
+        "kind": "attached",
+        "model": LIGHT,
+        "urls": [second_engine],
+        "parallel": 2,
+        "context": 1024,
+    }
+    return base(
+        engines={"small": engine},
+        backends={
+            "local": {"engine": "small", "price": PRICES["light"]},
+            "mini": provider(strict, "gpt", price=PRICES["mid"]),
+            "claude": claude(strict, "claude"),
+            **{name: claude(strict, name) for name in frail},
+        },
+        tiers={"light": ["local"], "mid": ["mini"], "premium": ["claude"]},
+        aliases={"claude-sonnet-5-5": "premium"},
+        gate={"max_wait_ms": 20_000, "max_wait_alone_ms": 30_000},
+    )
+
+
 LIGHT = "smollm2-135m-instruct"
 """What the fault server is called when it plays the light engine; the others are `mid` and `premium`."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.configs import LIGHT, PRICES, SECRETS, frail, real_tiers, three_tiers, two_regions
+from tests.e2e.configs import LIGHT, PRICES, SECRETS, frail, real_tiers, three_apis, three_tiers, two_regions
 from tests.e2e.homes import home_folder
 from tests.e2e.second_engine import second_engine
 from tests.e2e.stack import Stack, running
@@ -15,6 +15,7 @@ from tests.faults.behaviours import Price
 from tests.faults.handle import FaultServer, fault_server
 
 _FRAIL = tuple([f"f{number:03}" for number in range(400)])
+_FRAIL_CLAUDES = tuple([f"c{number:03}" for number in range(60)])
 
 
 @pytest.fixture(scope="session")
@@ -105,6 +106,49 @@ def the_real_tiers(the_fault_server: FaultServer, real_mid: str, model_path: Pat
 def real(the_real_tiers: Stack, faults: FaultServer) -> Stack:
     """A gateway whose light tier is the default model, mid a second engine, and premium the fault server; shared."""
     return the_real_tiers
+
+
+@pytest.fixture(scope="session")
+def the_strict_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultServer]:
+    """A provider of both APIs that takes only what the official clients could have sent."""
+    with fault_server(tmp_path_factory.mktemp("strict"), strict=True) as server:
+        server.prices(
+            gpt=Price("0.253", "2.011", "0.0253"),
+            **dict.fromkeys(("claude", *_FRAIL_CLAUDES), Price("3.007", "15.013", "0.3001")),
+        )
+        yield server
+
+
+@pytest.fixture
+def strict(the_strict_server: FaultServer) -> FaultServer:
+    """The strict provider without programs or calls of other tests."""
+    the_strict_server.reset()
+    return the_strict_server
+
+
+@pytest.fixture(scope="session")
+def the_three_apis(the_strict_server: FaultServer, real_mid: str) -> Iterator[Stack]:
+    """A gateway over a real engine and a provider of each API."""
+    with running(three_apis(real_mid, the_strict_server, _FRAIL_CLAUDES), SECRETS) as stack:
+        yield stack.ready("light", "mid", "premium")
+
+
+@pytest.fixture(scope="session")
+def frail_claudes() -> Iterator[str]:
+    """Names of backends of Anthropic's API that nobody has met yet."""
+    return iter(_FRAIL_CLAUDES)
+
+
+@pytest.fixture
+def frail_claude(frail_claudes: Iterator[str]) -> str:
+    """The name of one that no test has met, whose breaker is closed."""
+    return next(frail_claudes)
+
+
+@pytest.fixture
+def apis(the_three_apis: Stack, strict: FaultServer) -> Stack:
+    """A gateway over a real engine, OpenAI's API and Anthropic's, shared: tests leave its breakers closed."""
+    return the_three_apis
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from typing import IO, Any
 
 import httpx
 import yaml
+from anthropic import Anthropic, AsyncAnthropic
 from openai import AsyncOpenAI, OpenAI
 
 from tests.e2e.books import Books
@@ -162,6 +163,14 @@ class Stack:
     def async_openai(self, key: str = "none") -> AsyncOpenAI:
         """The same for asyncio."""
         return AsyncOpenAI(base_url=self.base_url, api_key=key, max_retries=0, timeout=60)
+
+    def anthropic(self, key: str = "none") -> Anthropic:
+        """Anthropic's official client, likewise."""
+        return Anthropic(base_url=self.url, api_key=key, max_retries=0, timeout=60)
+
+    def async_anthropic(self, key: str = "none") -> AsyncAnthropic:
+        """The same for asyncio."""
+        return AsyncAnthropic(base_url=self.url, api_key=key, max_retries=0, timeout=60)
 
     def log(self) -> list[dict[str, Any]]:
         """The request log so far; every line of standard output must be one of it."""
