@@ -78,26 +78,26 @@ class Upstream:
                 "object": "list",
                 "data": [{"id": MODEL, "object": "model", "max_model_len": 32768}],
             }
-            await _respond(send, b"application/json", json.dumps(found).encode())
+            await _respond(send, json.dumps(found).encode())
             return
         asked = json.loads(body)
         logprobs = bool(asked.get("logprobs"))
         if not asked.get("stream"):
-            await _respond(send, b"application/json", self._whole[logprobs])
+            await _respond(send, self._whole[logprobs])
             return
-        await _start(send, b"text/event-stream")
+        await _start(send, (b"content-type", b"text/event-stream"))
         # One event, one write, as an engine that decodes token by token sends them.
         for event in self._events[logprobs]:
             await send({"type": "http.response.body", "body": event, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
 
-async def _start(send: Send, kind: bytes) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind)]})
+async def _start(send: Send, *headers: tuple[bytes, bytes]) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
 
 
-async def _respond(send: Send, kind: bytes, body: bytes) -> None:
-    await _start(send, kind)
+async def _respond(send: Send, body: bytes) -> None:
+    await _start(send, (b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.body", "body": body})
 
 

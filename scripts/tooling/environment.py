@@ -7,7 +7,9 @@ import re
 import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+from scripts.tooling.console import Console
 from scripts.tooling.engine import Engine
 from scripts.tooling.places import interpreter
 from scripts.tooling.stamp import Stamp, fingerprint, installed_by
@@ -31,7 +33,7 @@ class Environment:
         Without a compiler the CPU engine is left out with a note, unless `engine_required`.
         Raises SetupError.
         """
-        with one_at_a_time(self._bench):
+        with one_at_a_time(self._bench.places.root, self._bench.console):
             self._bench.log.clear()
             engine = Engine(self._bench)
             wanted = self._bench.places.engine_wanted or engine_required
@@ -96,17 +98,17 @@ class Environment:
 
 
 @contextmanager
-def one_at_a_time(bench: Workbench) -> Iterator[None]:
-    """Hold the clone for one set-up; a second one waits, and says so.
+def one_at_a_time(place: Path, console: Console) -> Iterator[None]:
+    """Hold a folder, such as the clone, for one set-up; a second one waits, and says so.
 
     The lock is on the folder itself, so it leaves no file and dies with its process.
     """
-    folder = os.open(bench.places.root, os.O_RDONLY)
+    folder = os.open(place, os.O_RDONLY)
     try:
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            bench.console.say("  ..     Another set-up of this clone is running; waiting for it")
+            console.say(f"  ..     Another set-up of {place} is running; waiting for it")
             fcntl.flock(folder, fcntl.LOCK_EX)
         yield
     finally:

@@ -10,6 +10,7 @@ import tempfile
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from scripts.tooling.command import SetupError
@@ -37,6 +38,17 @@ LLAMA = PinnedFile("requirements-llama", "The CPU engine's source, compiled once
 BUILD = PinnedFile("requirements-build", "What compiles the CPU engine, in a throw-away environment.")
 DEV = PinnedFile("requirements-dev", "What tests and checks need on top of requirements.txt.")
 
+PINS = "scripts/benchmarks/pins"
+LITELLM = PinnedFile(f"{PINS}/litellm", "LiteLLM's proxy, which `scripts/bench overhead` measures beside Forebay.")
+VLLM_ROUTER = PinnedFile(f"{PINS}/vllm-router", "vllm-router, which `scripts/bench overhead` measures beside Forebay.")
+PLOT = PinnedFile(f"{PINS}/plot", "What draws the plot of `scripts/bench overhead`.")
+APART = (BUILD, LITELLM, VLLM_ROUTER, PLOT)
+"""Files of environments of their own, which need not agree with any other file."""
+
+GROUPS = MappingProxyType(
+    {DEV: "dev", BUILD: "compile", LITELLM: "bench-litellm", VLLM_ROUTER: "bench-vllm-router", PLOT: "bench-plot"}
+)
+
 
 def wanted(pyproject: Mapping[str, Any], file: PinnedFile) -> list[str]:
     """The requirements that a file pins, as pyproject.toml states them."""
@@ -44,7 +56,7 @@ def wanted(pyproject: Mapping[str, Any], file: PinnedFile) -> list[str]:
         project = pyproject["project"]
         build = pyproject["build-system"]["requires"]
         return [*project["dependencies"], *project["optional-dependencies"]["cpu"], *build]
-    group: list[str] = pyproject["dependency-groups"]["dev" if file is DEV else "compile"]
+    group: list[str] = pyproject["dependency-groups"][GROUPS[file]]
     return group
 
 
@@ -84,9 +96,9 @@ class Locker:
             engine = {ENGINE: runtime.pop(ENGINE)}
             (folder / "pinned.txt").write_text("".join(runtime.values()), encoding="utf-8")
             dev = self._compile(folder, DEV, seed=self._current(DEV))
-            build = self._compile(folder, BUILD, seed=self._current(BUILD))
+            apart = [(file, self._compile(folder, file, seed=self._current(file))) for file in APART]
         only_dev = {name: block for name, block in dev.items() if name not in runtime}
-        for file, blocks in ((RUNTIME, runtime), (LLAMA, engine), (BUILD, build), (DEV, only_dev)):
+        for file, blocks in ((RUNTIME, runtime), (LLAMA, engine), (DEV, only_dev), *apart):
             text = pinned_text(file.purpose, list(blocks.values()))
             self._places.requirements(file.group).write_text(text, encoding="utf-8")
 
@@ -99,11 +111,11 @@ class Locker:
 
     def _compile(self, folder: Path, file: PinnedFile, *, seed: str) -> dict[str, str]:
         pyproject = tomllib.loads((self._places.root / "pyproject.toml").read_text(encoding="utf-8"))
-        constraint = () if file is RUNTIME else ("-c pinned.txt",)
+        constraint = ("-c pinned.txt",) if file in (DEV, BUILD) else ()
         source = folder / "pyproject.in"
         source.write_text("\n".join([*constraint, *wanted(pyproject, file)]), encoding="utf-8")
         # Pins that stand in the output are kept unless they must go: a lock changes what was asked for.
-        output = folder / f"{file.group}.txt"
+        output = folder / f"{Path(file.group).name}.txt"
         output.write_text(seed, encoding="utf-8")
         compiler = folder / "tools" / "bin" / "pip-compile"
         words = (compiler, *COMPILE, *self._upgrade, "--output-file", output.name, "pyproject.in")
