@@ -231,15 +231,17 @@ def start(
     config: Mapping[str, Any] | str,
     environ: Mapping[str, str] | None = None,
     trusted: ssl.SSLContext | None = None,
+    *,
+    command: Sequence[Path | str] = (COMMAND, "serve"),
 ) -> Stack:
     """`forebay serve` on a configuration, given as values or as a file's text; not yet listening.
 
-    `trusted` are the authorities of its certificate, where it speaks https.
+    `command` is another way to start it. `trusted` are the authorities of its certificate, where it speaks https.
     """
     file = home / "forebay.yaml"
     file.write_text(config if isinstance(config, str) else yaml.safe_dump(dict(config), sort_keys=False))
     process = subprocess.Popen(
-        [str(COMMAND), "serve", "--config", str(file)],
+        [*map(str, command), "--config", str(file)],
         cwd=_ROOT,
         env={**os.environ, "PYTHONPATH": str(_ROOT), "FOREBAY_HOME": str(home), **(environ or {})},
         stdout=subprocess.PIPE,
