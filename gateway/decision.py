@@ -2,13 +2,17 @@
 
 import time
 
+import msgspec
+
 from gateway.classify import Classifier
+from gateway.errors import Reason
 from gateway.messages import ChatRequest
 from gateway.policy import Policy
-from gateway.routing import RoutingTable, plan
+from gateway.policy.prompt import Fitted
+from gateway.routing import RoutingTable, Target, plan
 from gateway.run import Decided
 from gateway.tokens import estimate_prompt
-from gateway.types import Identity
+from gateway.types import Identity, Route
 
 
 class Decider:
@@ -23,16 +27,41 @@ class Decider:
         """What is decided for `request`; `deadline` is on the loop's clock. Raises RequestError."""
         started = time.perf_counter()
         target = self.table.resolve(request.requested_model)
-        prompt = estimate_prompt(request)
-        constraints = self._policy.constrain(request, identity, prompt, deadline)
-        classification = self._classifier.classify(request, prompt)
+        found = self._policy.fit(request, identity, estimate_prompt(request))
+        decided = self._routed(found, target, identity, deadline)
+        widest = self._widest(decided.route)
+        if widest is not None:
+            shorter = self._policy.fit_into(found, identity, widest)
+            if shorter is not None:
+                decided = self._routed(shorter, target, identity, deadline)
+        return msgspec.structs.replace(decided, took_s=time.perf_counter() - started)
+
+    def _routed(self, found: Fitted, target: Target, identity: Identity, deadline: float) -> Decided:
+        """The decision on a request whose length is settled."""
+        classification = self._classifier.classify(found.request, found.prompt)
+        limited = self._policy.limit(found.request, identity, classification.task)
+        constraints = self._policy.constrain(limited.request, identity, found.prompt, deadline)
         route = plan(
             self.table,
             target,
             constraints,
             classification,
-            allow_fallback=request.hints.allow_fallback,
-            max_tokens=request.sampling.max_tokens,
+            allow_fallback=limited.request.hints.allow_fallback,
+            max_tokens=limited.request.sampling.max_tokens,
         )
-        took_s = time.perf_counter() - started
-        return Decided(constraints=constraints, classification=classification, route=route, took_s=took_s)
+        return Decided(
+            request=limited.request,
+            constraints=constraints,
+            classification=classification,
+            route=route,
+            took_s=0.0,
+            max_output=limited.imposed,
+            dropped_turns=found.dropped,
+        )
+
+    def _widest(self, route: Route) -> int | None:
+        """The largest context of those who may answer, where it is too small; None where it is no question of that."""
+        if route.candidates:
+            return None
+        short = (self.table.specs[each.backend] for each in route.excluded if each.reason is Reason.CONTEXT_LENGTH)
+        return max((spec.context for spec in short if spec.context is not None), default=None)

@@ -70,7 +70,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
 
     `cost_nano` is all attempts together. `decision_s` is policy, classification and routing. `ttft_s` is from
     the request's arrival to the first byte of the answer. `escalated`: a stronger tier was asked because an answer
-    was not good enough; `gave_up` says why it was not, where it should have been.
+    was not good enough; `gave_up` says why it was not, where it should have been. `max_output` is the limit of the
+    answer in tokens, where policy set it and not the caller; `dropped_turns` are those that a long prompt lost.
     """
 
     request_id: str
@@ -97,6 +98,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     decision_s: float | None
     policy: str
     ignored: tuple[str, ...]
+    max_output: int | None
+    dropped_turns: int
 
     @property
     def attempt_count(self) -> int:

@@ -84,12 +84,19 @@ class Arrival(Struct, frozen=True, kw_only=True):
 
 
 class Decided(Struct, frozen=True, kw_only=True):
-    """What policy, classification and routing made of a request."""
+    """What policy, classification and routing made of a request.
 
+    `request` is what is sent on. `max_output` is the limit of its answer where policy set it and not the caller,
+    `dropped_turns` how many turns of the caller's it lacks because it was too long.
+    """
+
+    request: ChatRequest
     constraints: Constraints
     classification: Classification
     route: Route
     took_s: float
+    max_output: int | None = None
+    dropped_turns: int = 0
 
 
 class Counted(Struct, frozen=True, kw_only=True):
@@ -111,7 +118,7 @@ class Run:
 
     def __init__(self, arrival: Arrival, decided: Decided) -> None:
         self.arrival = arrival
-        self.request = arrival.request
+        self.request = decided.request
         self.decided = decided
         self.attempts: list[Attempt] = []
         self.tried: set[str] = set()
@@ -200,4 +207,6 @@ def _outcome(  # noqa: PLR0913 - the one place where the record is put together
         decision_s=None if run is None else run.decided.took_s,
         policy=arrival.policy,
         ignored=ignored,
+        max_output=None if run is None else run.decided.max_output,
+        dropped_turns=0 if run is None else run.decided.dropped_turns,
     )

@@ -114,8 +114,19 @@ class GateState(Struct, frozen=True, kw_only=True):
     detail: str
 
 
+class Allowance(Struct, frozen=True, kw_only=True):
+    """How long prompts and answers may be, in tokens; None is no limit. `default_output` is for whoever names none."""
+
+    max_prompt: int | None = None
+    default_output: int | None = None
+    max_output: int | None = None
+
+
 class SlaClass(Struct, frozen=True, kw_only=True):
-    """What a tenant was promised. Objectives are None where the class has none."""
+    """What a tenant was promised. Objectives are None where the class has none.
+
+    `truncate`: a prompt that is too long loses its oldest turns instead of being refused.
+    """
 
     name: str
     priority: Priority = Priority.NORMAL
@@ -124,6 +135,8 @@ class SlaClass(Struct, frozen=True, kw_only=True):
     ttft_s: float | None = None
     itl_s: float | None = None
     escalation_priority: bool = False
+    allowance: Allowance = Allowance()
+    truncate: bool = False
 
 
 class Identity(Struct, frozen=True, kw_only=True):

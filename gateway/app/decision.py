@@ -17,7 +17,8 @@ def decider(config: Config) -> Decider:
 
 def policy(config: Config) -> Policy:
     """The rules for everybody."""
-    return Policy(Regions(config.regions), local_only=config.policy.local_only)
+    local_only = config.policy.local_only
+    return Policy(Regions(config.regions), local_only=local_only, lengths=nouns.lengths(config))
 
 
 def classifier(config: Config) -> Classifier:

@@ -89,6 +89,7 @@ class Refusal(Struct, frozen=True):
 class Explanation(Struct, frozen=True, kw_only=True):
     """The decision on one request. `tier`, `backend` and `reason` are None where nobody may answer.
 
+    `max_output` is the limit of the answer in tokens, None for none, and `imposed` where policy sets it.
     `score` in [0, 1] is P(the light tier is not good enough): 1 / (1 + e^-(base + Σ signal weights)).
     """
 
@@ -106,6 +107,8 @@ class Explanation(Struct, frozen=True, kw_only=True):
     task_start: Tier | None
     prompt: PromptSize
     expected_output: int
+    max_output: int | None
+    imposed: bool
     constraints: Bounds
     signals: tuple[Signal, ...]
     candidates: tuple[CandidateLine, ...]
@@ -138,11 +141,13 @@ def explained(config: Config, request: ChatRequest, identity: Identity) -> Expla
         task_start=judged.start,
         prompt=PromptSize(judged.prompt.tokens, judged.prompt.error),
         expected_output=judged.expected_output,
+        max_output=decided.request.sampling.max_tokens,
+        imposed=decided.max_output is not None,
         constraints=_bounds(decided.constraints),
         signals=judged.signals,
         candidates=tuple(_candidate(each, table) for each in route.candidates),
         excluded=tuple(_excluded(each, table, decided.constraints) for each in route.excluded),
-        escalation=None if first is None else _outlook(request, first, decided, settings),
+        escalation=None if first is None else _outlook(first, decided, settings),
         refusal=None if first is not None else _refusal(route.excluded, decided.constraints),
         policy=settings.policy,
         decision_ms=round(decided.took_s * 1000, 3),
@@ -200,7 +205,7 @@ def _because(exclusion: Exclusion, spec: BackendSpec, constraints: Constraints) 
     return f"is ruled out by {exclusion.reason}"
 
 
-def _outlook(request: ChatRequest, first: Candidate, decided: Decided, settings: BrokerSettings) -> Outlook:
+def _outlook(first: Candidate, decided: Decided, settings: BrokerSettings) -> Outlook:
     """What the broker would do with an answer of `first` that nothing can be said for."""
     limits = settings.limits
     progress = Progress(
@@ -212,7 +217,7 @@ def _outlook(request: ChatRequest, first: Candidate, decided: Decided, settings:
     worst = Score(value=0.0, problem=Reason.LOW_CONFIDENCE)
     decision = decide(worst, first.tier, decided.route.candidates[1:], limits, progress)
     target = decision.target if isinstance(decision, Escalate) else None
-    window = window_for(request, first.tier, settings.window, may_escalate=target is not None)
+    window = window_for(decided.request, first.tier, settings.window, may_escalate=target is not None)
     return Outlook(
         threshold=limits.threshold,
         to=None if target is None else target.backend,

@@ -10,16 +10,16 @@ from gateway.backends.chat import Deadlines
 from gateway.backends.profile import Profile
 from gateway.broker import BrokerSettings
 from gateway.classify import DEFAULT_TASKS, TaskRule
+from gateway.config.promises import SlaClass as SlaSection
 from gateway.config.schema import Backend, Config, Engine, Params, Timeouts
-from gateway.config.schema import SlaClass as SlaSection
 from gateway.config.sites import default_regions, sites, tenant_regions
 from gateway.escalation import Limits
 from gateway.gate import GateSettings
-from gateway.policy import Identities
+from gateway.policy import Identities, Lengths
 from gateway.prices import NANO, price_from_dollars
 from gateway.probation import Window
 from gateway.routing import RoutingTable
-from gateway.types import BackendSpec, Capability, Identity, Price, Priority, SlaClass, Tier
+from gateway.types import Allowance, BackendSpec, Capability, Identity, Price, Priority, SlaClass, Tier
 
 # What each kind usually can; `capabilities` in the file says otherwise.
 _OF_ENGINE = frozenset(
@@ -71,6 +71,25 @@ def sla_class(config: Config, name: str | None) -> SlaClass:
         ttft_s=None if section.ttft_ms is None else section.ttft_ms / 1000,
         itl_s=None if section.itl_ms is None else section.itl_ms / 1000,
         escalation_priority=section.escalation_priority,
+        allowance=Allowance(
+            max_prompt=section.max_prompt, default_output=section.default_output, max_output=section.max_output
+        ),
+        truncate=(section.truncation or config.policy.truncation) == "oldest_turns",
+    )
+
+
+def lengths(config: Config) -> Lengths:
+    """How long prompts and answers may be, whatever the class."""
+    policy = config.policy
+    return Lengths(
+        everybody=Allowance(
+            max_prompt=policy.max_prompt, default_output=policy.default_output, max_output=policy.max_output
+        ),
+        tasks={
+            name: Allowance(default_output=task.default_output, max_output=task.max_output)
+            for name, task in config.tasks.items()
+        },
+        on_excess=policy.over_max_output,
     )
 
 

@@ -63,12 +63,19 @@ def _facts(explanation: Explanation) -> Table:
     facts.show_header = False
     facts.add_row("complexity", f"{explanation.complexity}: {likely}")
     facts.add_row("task", f"{explanation.task} ({explanation.task_source}){starts}")
-    facts.add_row("tokens", f"prompt {prompt.tokens} ± {prompt.error}, answer about {explanation.expected_output}")
+    answer = f"answer about {explanation.expected_output}{_at_most(explanation)}"
+    facts.add_row("tokens", f"prompt {prompt.tokens} ± {prompt.error}, {answer}")
     facts.add_row("needs", f"room for {bounds.tokens_needed} tokens{needs}")
     facts.add_row("data", f"may go {_where_to(bounds)}")
     facts.add_row("class", f"{bounds.sla_class}: {tiers}")
     facts.add_row("decided", f"in {explanation.decision_ms:.2f} ms, under policy {explanation.policy}")
     return facts
+
+
+def _at_most(explanation: Explanation) -> str:
+    if explanation.max_output is None:
+        return ""
+    return f", at most {explanation.max_output}{' by policy' if explanation.imposed else ''}"
 
 
 def _where_to(bounds: Bounds) -> str:

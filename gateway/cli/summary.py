@@ -4,6 +4,7 @@ from decimal import Decimal
 
 from msgspec import Struct
 
+from gateway.cli.lengths import lengths
 from gateway.config.addresses import listen_address, loopback
 from gateway.config.schema import Config, Server, Tenant
 from gateway.config.sites import default_regions, eligible, engine_on_box, site, sites, tenant_regions
@@ -66,7 +67,7 @@ def summarised(config: Config) -> Summary:
         tiers={tier.value: _names(config, tier) for tier in TIERS},
         aliases=dict(config.aliases),
         tenants=tuple(_tenant(config, name, tenant) for name, tenant in config.tenants.items()),
-        policy=(_residency(config), _escalation(config), *_names_asked_for(config), *_access(config)),
+        policy=(_residency(config), _escalation(config), *lengths(config), *_names_asked_for(config), *_access(config)),
     )
 
 

@@ -8,8 +8,8 @@ from pathlib import Path as FilePath
 from msgspec import Struct
 
 from gateway.config.findings import ROOT, Finding, Path
+from gateway.config.kinds import SECRET_PATTERN
 from gateway.config.positions import Tree, Value
-from gateway.config.schema import SECRET_PATTERN
 from gateway.config.suggest import nearest
 
 Environ = Mapping[str, str]

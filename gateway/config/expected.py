@@ -9,7 +9,7 @@ from typing import NamedTuple, get_args
 
 from pydantic_core import ErrorDetails
 
-from gateway.config import outline, schema
+from gateway.config import kinds, outline
 from gateway.config.findings import NOT_SHOWN, Finding, Path, dotted, quoted, sensitive
 from gateway.config.positions import Document, Value
 from gateway.config.scalars import reading
@@ -43,11 +43,11 @@ _BOUNDS = MappingProxyType(
 )
 _PATTERNS = MappingProxyType(
     {
-        schema.NAME_PATTERN: "a name: up to 64 letters, digits, '.', '_' or '-', the first a letter or digit",
-        schema.LISTEN_PATTERN: "an address and a port, such as 127.0.0.1:8080",
-        schema.URL_PATTERN: "an address such as https://host:port/path, without user, query or fragment",
-        schema.PROXY_PATTERN: "a proxy such as http://proxy.example.com:3128, without user or path",
-        schema.HASH_PATTERN: "sha256: and 64 hex digits, in small letters",
+        kinds.NAME_PATTERN: "a name: up to 64 letters, digits, '.', '_' or '-', the first a letter or digit",
+        kinds.LISTEN_PATTERN: "an address and a port, such as 127.0.0.1:8080",
+        kinds.URL_PATTERN: "an address such as https://host:port/path, without user, query or fragment",
+        kinds.PROXY_PATTERN: "a proxy such as http://proxy.example.com:3128, without user or path",
+        kinds.HASH_PATTERN: "sha256: and 64 hex digits, in small letters",
     }
 )
 _BARE = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?|true|false")
@@ -119,11 +119,12 @@ def _value_at(tree: Value, path: Path) -> Value:
 
 def _unknown_key(path: Path) -> Finding:
     key = str(path[-1])
-    section = outline.section_at(path[:-1])
-    near = nearest(key, outline.keys(section)) if section is not None else None
-    homes = outline.homes(key) if near is None else ()
+    # That it is right somewhere else is a better guess than that it is a slip of something else.
+    homes = outline.homes(key)
     if len(homes) == 1:
         return Finding(path=path, message=f"unknown key; it belongs under {dotted(homes[0])}", on_key=True)
+    section = outline.section_at(path[:-1])
+    near = nearest(key, outline.keys(section)) if section is not None else None
     return Finding(path=path, message="unknown key", suggestion=near, on_key=True)
 
 

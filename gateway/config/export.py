@@ -10,7 +10,8 @@ from decimal import Decimal
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from gateway.config.schema import Config, Section
+from gateway.config.kinds import Section
+from gateway.config.schema import Config
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

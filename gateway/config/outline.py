@@ -7,7 +7,8 @@ from typing import Annotated, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from gateway.config.findings import ROOT, Path
-from gateway.config.schema import Config, Section
+from gateway.config.kinds import Section
+from gateway.config.schema import Config
 
 
 def keys(section: type[Section]) -> tuple[str, ...]:

@@ -5,41 +5,30 @@ becomes integer nano-dollars when the parts are built. Rules that need two keys 
 patterns below ask for is said in plain words in `expected.py`.
 """
 
-from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, WithJsonSchema
+from pydantic import Field
 
-from gateway.types import Capability, Tier
-
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-LISTEN_PATTERN = r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$"
-URL_PATTERN = r"^https?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?(/[^\s?#@]*)?$"
-PROXY_PATTERN = r"^http://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}/?$"
-HASH_PATTERN = r"^sha256:[0-9a-f]{64}$"
-SECRET_PATTERN = r"^\$\{[A-Za-z_][A-Za-z0-9_]*\}$"  # noqa: S105 - how one is referred to
-
-Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-Listen = Annotated[str, Field(pattern=LISTEN_PATTERN)]
-HttpUrl = Annotated[str, Field(pattern=URL_PATTERN)]
-ProxyUrl = Annotated[str, Field(pattern=PROXY_PATTERN)]
-FilePath = Annotated[str, Field(min_length=1, max_length=4096)]
-# The pattern is for editors: here it is checked before `${NAME}` is filled in, by `environment.py`.
-Secret = Annotated[SecretStr, WithJsonSchema({"type": "string", "pattern": SECRET_PATTERN})]
-ModelName = Annotated[str, Field(min_length=1, max_length=1000)]
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
-Milliseconds = Annotated[int, Field(ge=0, le=3_600_000)]
-Count = Annotated[int, Field(ge=1, le=100_000)]
-Tokens = Annotated[int, Field(ge=1, le=10_000_000)]
-Context = Annotated[int, Field(ge=256, le=10_000_000)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Dollars = Annotated[Decimal, Field(ge=0, le=100_000, max_digits=15, decimal_places=9)]
-
-
-class Section(BaseModel):
-    """Base of every section: frozen, strict about names, described by the docstring under each key."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+from gateway.config.kinds import (
+    HASH_PATTERN,
+    Context,
+    Count,
+    Dollars,
+    FilePath,
+    HttpUrl,
+    Listen,
+    Milliseconds,
+    ModelName,
+    Name,
+    ProxyUrl,
+    Seconds,
+    Secret,
+    Section,
+    Share,
+    Tokens,
+)
+from gateway.config.promises import Policy, SlaClass, Task
+from gateway.types import Capability
 
 
 class Tls(Section):
@@ -183,60 +172,6 @@ class Tiers(Section):
     """For work that is not clearly easy."""
     premium: tuple[Name, ...] = ()
     """For the hardest."""
-
-
-class Escalation(Section):
-    """When and how far an answer that is not good enough goes up."""
-
-    max_attempts: Annotated[int, Field(ge=1, le=10)] = 3
-    """Physical calls per request, all reasons together."""
-    max_cost_usd: Dollars = Decimal("0.25")
-    """No further attempt once a request would cost more."""
-    path: Literal["expected_cost", "next", "premium"] = "expected_cost"
-    """Where to: whichever expects to cost less until the answer is good, the next tier, or the top."""
-    throttle_rate: Share = 0.35
-    """Above this escalation rate only classes with `escalation_priority` escalate."""
-    throttle_after: Count = 200
-    """Requests that must have been seen before the rate counts."""
-
-
-class Policy(Section):
-    """Rules for everybody."""
-
-    default_regions: Literal["any"] | tuple[Name, ...] | None = None
-    """Where data may go unless a tenant says otherwise: `any`, or a list of regions and groups."""
-    local_only: bool = False
-    """Nothing leaves the box, whoever asks."""
-    default_class: Name | None = None
-    """SLA class of tenants and callers that name none."""
-    escalation: Escalation = Escalation()
-    """When and how far answers go up."""
-
-
-class SlaClass(Section):
-    """What a class of tenants is promised."""
-
-    priority: Literal["batch", "normal", "interactive"] = "normal"
-    """Who goes first at the gate."""
-    ttft_ms: Milliseconds | None = None
-    """Objective: time to first token."""
-    itl_ms: Milliseconds | None = None
-    """Objective: time between tokens."""
-    default_tier: Tier = Tier.MID
-    """Where work that is not clearly easy starts."""
-    max_tier: Tier = Tier.PREMIUM
-    """The strongest tier it may use."""
-    escalation_priority: bool = False
-    """Escalates even while escalation is throttled."""
-
-
-class Task(Section):
-    """What is known of a kind of work before the prompt is read."""
-
-    start: Tier | None = None
-    """Where it starts; by complexity alone unless given."""
-    expected_output: Tokens | None = None
-    """Tokens an answer usually has, for cost estimates."""
 
 
 class Probation(Section):

@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from gateway.errors import ForebayError
-from gateway.ledger.rows import ATTEMPTS, REQUESTS, SCHEMA_VERSION, Column
+from gateway.ledger.rows import ADDED, ATTEMPTS, REQUESTS, SCHEMA_VERSION, Column
 
 
 class LedgerUnusable(ForebayError):
@@ -34,6 +34,7 @@ def open_ledger(path: Path, lock_wait_s: float) -> sqlite3.Connection:
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA foreign_keys=ON")
             _create(connection)
+            _complete(connection)
             on_failure.pop_all()
     except (OSError, sqlite3.Error) as error:
         what = error.strerror if isinstance(error, OSError) else error
@@ -47,7 +48,7 @@ def _look_at(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute("BEGIN")
         version = _version(connection)
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        strange = [table for table, columns in _TABLES if not _has(connection, table, columns)]
+        strange = [table for table, columns in _TABLES if _missing(connection, table, columns) - ADDED[table]]
     if version > SCHEMA_VERSION:
         raise LedgerUnusable(f"the ledger {path} is of version {version}; this Forebay knows up to {SCHEMA_VERSION}")
     if version == 0 and tables:
@@ -60,9 +61,9 @@ def _unusable(path: Path, why: str) -> LedgerUnusable:
     return LedgerUnusable(f"cannot use the ledger {path}: {why}; mend that, or set FOREBAY_HOME to another folder")
 
 
-def _has(connection: sqlite3.Connection, table: str, columns: tuple[Column, ...]) -> bool:
+def _missing(connection: sqlite3.Connection, table: str, columns: tuple[Column, ...]) -> set[str]:
     found = {name for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (table,))}
-    return all(name in found for name, _, _ in columns)
+    return {name for name, _, _ in columns} - found
 
 
 def _create(connection: sqlite3.Connection) -> None:
@@ -72,6 +73,18 @@ def _create(connection: sqlite3.Connection) -> None:
             connection.execute("BEGIN IMMEDIATE")
             for statement in _CREATE:
                 connection.execute(statement)
+
+
+def _complete(connection: sqlite3.Connection) -> None:
+    """Give an older file the columns that it lacks. A Forebay of its day can go on writing it."""
+    if any(_missing(connection, table, columns) for table, columns in _TABLES):
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for table, columns in _TABLES:
+                missing = _missing(connection, table, columns)
+                for name, kind, _ in columns:
+                    if name in missing:
+                        connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
 
 
 def _version(connection: sqlite3.Connection) -> int:

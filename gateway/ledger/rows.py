@@ -4,6 +4,7 @@ No prompt, no answer, no key: nothing here is text of a caller's except the name
 session, task, region). What a backend makes up (its model's name, a finish reason) is kept as far as a name reaches.
 """
 
+from types import MappingProxyType
 from typing import Any
 
 from gateway.outcome import AttemptRecord, Outcome
@@ -54,6 +55,8 @@ REQUESTS: tuple[Column, ...] = (
     ("ttft_s", "REAL", "ttft_s"),
     ("decision_s", "REAL", "decision_s"),
     ("policy", "TEXT NOT NULL", "policy"),
+    ("max_output", "INTEGER", "max_output"),
+    ("dropped_turns", "INTEGER NOT NULL DEFAULT 0", "dropped_turns"),
 )
 
 # The same of an AttemptRecord.
@@ -74,12 +77,20 @@ ATTEMPTS: tuple[Column, ...] = (
     ("prompt_tokens", "INTEGER NOT NULL", "usage.prompt"),
     ("completion_tokens", "INTEGER NOT NULL", "usage.completion"),
     ("cached_tokens", "INTEGER NOT NULL", "usage.cached"),
-    ("cache_written_tokens", "INTEGER NOT NULL", "usage.cache_written"),
+    ("cache_written_tokens", "INTEGER NOT NULL DEFAULT 0", "usage.cache_written"),
     ("reasoning_tokens", "INTEGER NOT NULL", "usage.reasoning"),
     ("usage_quality", "TEXT NOT NULL", "usage.quality"),
     ("cost_nano_usd", "INTEGER NOT NULL", "cost_nano"),
     ("confidence", "REAL", "confidence"),
     ("verdict", "TEXT", "verdict"),
+)
+
+# Columns of a later day, which an older file is given when it is opened: none of them needs a value in its rows.
+ADDED = MappingProxyType(
+    {
+        "requests": frozenset({"cache_written_tokens", "max_output", "dropped_turns"}),
+        "attempts": frozenset({"cache_written_tokens"}),
+    }
 )
 
 

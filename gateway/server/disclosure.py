@@ -18,6 +18,7 @@ def commit_headers(run: Run, attempt: Attempt) -> list[Header]:
             "x-forebay-attempts": str(len(run.attempts)),
             "x-forebay-policy": run.arrival.policy,
             "x-forebay-ignored": ", ".join(run.ignored_by(attempt)),
+            **_lengths(run.decided.max_output, run.decided.dropped_turns),
         }
     )
 
@@ -31,6 +32,7 @@ def final_headers(outcome: Outcome) -> list[Header]:
         "x-forebay-cost-usd": dollars(outcome.cost_nano),
         "x-forebay-policy": outcome.policy,
         "x-forebay-ignored": ", ".join(outcome.ignored),
+        **_lengths(outcome.max_output, outcome.dropped_turns),
     }
     if answer is not None:
         known |= {
@@ -77,6 +79,8 @@ def forebay_object(outcome: Outcome) -> Forebay:
             {"backend": each.backend, "tier": each.tier, "reason": each.reason} for each in outcome.passed_over
         ],
         "ignored": list(outcome.ignored),
+        "max_output": outcome.max_output,
+        "dropped_turns": outcome.dropped_turns,
         "policy": outcome.policy,
     }
 
@@ -90,6 +94,14 @@ def _tried(record: AttemptRecord) -> Forebay:
         "error": record.error,
         "confidence": record.confidence,
         "cost_usd": record.cost_nano / NANO,
+    }
+
+
+def _lengths(max_output: int | None, dropped_turns: int) -> dict[str, str]:
+    """What policy made of the length of answer and prompt; nothing where it left both as they were asked for."""
+    return {
+        "x-forebay-max-output": "" if max_output is None else str(max_output),
+        "x-forebay-dropped-turns": str(dropped_turns) if dropped_turns else "",
     }
 
 

@@ -107,6 +107,8 @@ def line(outcome: Outcome) -> str:
         "ttft_ms": None if outcome.ttft_s is None else round(outcome.ttft_s * 1000, 1),
         "decision_us": None if outcome.decision_s is None else round(outcome.decision_s * 1e6),
         "stream": outcome.stream,
+        "max_output": outcome.max_output,
+        "dropped_turns": outcome.dropped_turns or None,
     }
     text = _encode({name: value for name, value in fields.items() if value is not None}).decode()
     return text if text.isascii() and _DELETE not in text else _plain(text)

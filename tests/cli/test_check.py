@@ -165,6 +165,29 @@ def test_a_backend_in_no_tier_and_a_catch_all_are_mentioned(tmp_path: Path) -> N
     assert ["acme", "pro", "this", "box", "only", "1", "local,", "gpu"] in [line.split() for line in said.splitlines()]
 
 
+def test_the_length_of_prompts_and_answers_is_said(tmp_path: Path) -> None:
+    """Whose it is, what becomes of too much, and nothing where nothing is set."""
+    file = tmp_path / "f.yaml"
+    file.write_text(
+        edited(
+            ("default_regions: any", "default_regions: any\n  max_output: 800\n  truncation: oldest_turns"),
+            ("default_tier: mid", "max_prompt: 9000\n    truncation: refuse"),
+            ("tenants:\n", "tasks: {faq: {default_output: 80, max_output: 90}}\ntenants:\n"),
+        )
+    )
+    said = forebay("check", str(file)).stdout
+    assert (
+        "Tokens of an answer: everybody at most 800, task faq 80 unless asked for otherwise and at most 90; "
+        "a request for more than the most is lowered."
+    ) in said
+    assert "Tokens of a prompt at most: class pro 9000." in said
+    assert (
+        "A prompt of everybody but class pro that is too long loses its oldest turns instead of being refused." in said
+    )
+    file.write_text(edited())
+    assert "Tokens of" not in forebay("check", str(file)).stdout
+
+
 def test_output_into_a_pipe_has_no_colours(bad: Path, good: Path) -> None:
     """Escape codes are for terminals."""
     assert "\x1b" not in forebay("check", str(bad)).stdout + forebay("check", str(good)).stdout

@@ -78,6 +78,9 @@ def _headers_agree(told: Told, row: Row) -> None:
         assert Decimal(found) * _NANO == row["cost_nano_usd"]
     if (found := told.headers.get("x-forebay-confidence")) is not None:
         assert float(found) == row["confidence"]
+    if told.error is None:
+        assert told.headers.get("x-forebay-max-output") == (row["max_output"] and str(row["max_output"]))
+        assert told.headers.get("x-forebay-dropped-turns", "0") == str(row["dropped_turns"])
     if not row["stream"] and told.error is None:
         assert "x-forebay-cost-usd" in told.headers
         assert ("x-forebay-confidence" in told.headers) == (row["confidence"] is not None)
@@ -85,7 +88,7 @@ def _headers_agree(told: Told, row: Row) -> None:
 
 def _object_agrees(forebay: dict[str, Any], row: Row, attempts: list[Row]) -> None:
     same = ("request_id", "tier", "backend", "served_by", "reason", "task", "complexity", "confidence", "attempts")
-    for name in (*same, "gave_up", "policy"):
+    for name in (*same, "gave_up", "policy", "max_output", "dropped_turns"):
         assert forebay[name] == row[name], name
     assert forebay["escalated"] == bool(row["escalated"])
     assert round(forebay["cost_usd"] * _NANO) == row["cost_nano_usd"]

@@ -89,7 +89,9 @@ def outcome() -> Outcome:
     """What is recorded of that request: it was hinted, tried twice, and answered."""
     classification = change(CLASSIFICATION, task=REQUEST.hints.task, task_source="hint")
     route = Route(candidates=(CANDIDATE,), excluded=(), pinned=False)
-    decided = Decided(constraints=CONSTRAINTS, classification=classification, route=route, took_s=0.0005)
+    decided = Decided(
+        request=REQUEST, constraints=CONSTRAINTS, classification=classification, route=route, took_s=0.0005
+    )
     run = Run(Arrival.now(REQUEST, IDENTITY, "0123456789ab"), decided)
     for number, error in ((1, Broken("small: the stream broke")), (2, None)):
         attempt = Attempt(number, CANDIDATE, Reason.LOW_COMPLEXITY, "small")

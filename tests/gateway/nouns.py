@@ -97,4 +97,6 @@ OUTCOME = Outcome(
     decision_s=0.0005,
     policy="0123456789ab",
     ignored=(),
+    max_output=None,
+    dropped_turns=0,
 )

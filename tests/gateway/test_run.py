@@ -33,6 +33,7 @@ ASKED = change(
     ignored=("store", "audio"),
 )
 DECIDED = Decided(
+    request=ASKED,
     constraints=CONSTRAINTS,
     classification=CLASSIFICATION,
     route=Route(candidates=(CANDIDATE, MID), excluded=(), pinned=False),

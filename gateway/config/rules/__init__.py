@@ -10,11 +10,12 @@ from gateway.config.findings import Finding
 from gateway.config.rules.access import RULES as ACCESS
 from gateway.config.rules.backends import RULES as BACKENDS
 from gateway.config.rules.engines import RULES as ENGINES
+from gateway.config.rules.lengths import RULES as LENGTHS
 from gateway.config.rules.names import RULES as NAMES
 from gateway.config.rules.residency import RULES as RESIDENCY
 from gateway.config.schema import Config
 
-RULES = (*ENGINES, *BACKENDS, *NAMES, *RESIDENCY, *ACCESS)
+RULES = (*ENGINES, *BACKENDS, *NAMES, *RESIDENCY, *ACCESS, *LENGTHS)
 
 
 def findings(config: Config) -> Iterator[Finding]:

@@ -76,6 +76,8 @@ FULL = Outcome(
     decision_s=0.0003,
     policy="0123456789ab",
     ignored=("store",),
+    max_output=512,
+    dropped_turns=6,
 )
 BARE = change(
     OUTCOME,

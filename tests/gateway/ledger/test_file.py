@@ -14,9 +14,9 @@ import pytest
 
 from gateway.ledger import LedgerUnusable, SqliteLedger
 from gateway.ledger.file import open_ledger
-from gateway.ledger.rows import SCHEMA_VERSION
+from gateway.ledger.rows import ADDED, SCHEMA_VERSION
 from tests.e2e.books import Books
-from tests.gateway.ledger.full import numbered
+from tests.gateway.ledger.full import FULL, numbered
 from tests.gateway.waiting import until
 
 NOBODY = 65534
@@ -159,6 +159,25 @@ def test_two_gateways_may_write_one_ledger(tmp_path: Path) -> None:
     for ledger in ledgers:
         ledger.close()
     assert len(Books(path).requests()) == 1000
+
+
+def test_an_older_ledger_is_given_the_columns_of_today(tmp_path: Path) -> None:
+    """What it has stays, without a value where nobody had counted."""
+    path = tmp_path / "ledger.sqlite"
+    ledger = SqliteLedger(path)
+    ledger.record(FULL)
+    ledger.close()
+    columns = [(table, name) for table, names in ADDED.items() for name in names]
+    database(path, *(f"ALTER TABLE {table} DROP COLUMN {name}" for table, name in columns))
+    old = Books(path).requests()[0]
+    ledger = SqliteLedger(path)
+    ledger.record(FULL)
+    ledger.close()
+    first, second = Books(path).requests()
+    new = {"cache_written_tokens": 22, "max_output": 512, "dropped_turns": 6}
+    assert first == {**old, "cache_written_tokens": None, "max_output": None, "dropped_turns": 0}
+    assert second == {**old, **new, "id": 2}
+    assert [row["cache_written_tokens"] for row in Books(path).every_attempt()] == [0, 0, 21, 22]
 
 
 def newer(path: Path) -> None:

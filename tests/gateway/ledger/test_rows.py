@@ -57,6 +57,8 @@ REQUEST_ROW: dict[str, object] = {
     "ttft_s": 0.625,
     "decision_s": 0.0003,
     "policy": "0123456789ab",
+    "max_output": 512,
+    "dropped_turns": 6,
 }
 """The row of `FULL`; a column that is added has to be added here."""
 
@@ -93,7 +95,7 @@ REQUEST_NULLS = frozenset(
         *("task", "task_source", "complexity", "difficulty", "region", "session", "response_model", "tier", "backend"),
         *("served_by", "reason", "code", "prompt_tokens", "completion_tokens", "cached_tokens"),
         *("cache_written_tokens", "reasoning_tokens"),
-        *("usage_quality", "confidence", "gave_up", "ttft_s", "decision_s"),
+        *("usage_quality", "confidence", "gave_up", "ttft_s", "decision_s", "max_output"),
     }
 )
 ATTEMPT_NULLS = frozenset(

@@ -57,6 +57,8 @@ FULL_LINE: dict[str, object] = {
     "ttft_ms": 625.0,
     "decision_us": 300,
     "stream": True,
+    "max_output": 512,
+    "dropped_turns": 6,
 }
 """The line of `FULL`; a key that is added has to be added here."""
 
