@@ -6,7 +6,7 @@ Each text is one of its own, so that a leak tells where it came from.
 import re
 
 from gateway.blocks import Conversation, ThinkingBlock, Turn
-from gateway.errors import Broken, Reason
+from gateway.errors import Broken, Code, Reason
 from gateway.messages import (
     ChatRequest,
     FunctionCall,
@@ -82,6 +82,7 @@ REQUEST = ChatRequest(
         system=f"{MARK}-rules",
     ),
     prompt=f"{MARK}-prompt",
+    statuses={Code.NO_CAPACITY: 529},
 )
 
 
