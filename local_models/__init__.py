@@ -15,8 +15,10 @@
     address.py, sources/                 where files come from: package indexes, Hugging Face hubs
     removal.py                           taking models off the box again
     modelfile.py                         whether a file can be run at all
+    verify.py                            whether an installed model is unaltered
     hardware.py                          GPUs, memory, CPUs
+    toolchain.py, listeners.py           whether an engine can be compiled and loaded here; who has a port
 
-Import `local_models.client`, `.address`, `.catalog`, `.pull`, `.removal`, `.modelfile`, `.hardware` and `.types`; the
-rest is internal.
+Import `local_models.client`, `.address`, `.catalog`, `.pull`, `.removal`, `.modelfile`, `.verify`, `.hardware`,
+`.toolchain`, `.listeners` and `.types`; the rest is internal.
 """

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 _CGROUP: Final = Path("/sys/fs/cgroup")
 _PROC: Final = Path("/proc")
+_PCI: Final = Path("/sys/bus/pci/devices")
 # Instruction sets that llama.cpp's build chooses its kernels by: a wheel built for one set dies of SIGILL
 # without it. x86 names as in /proc/cpuinfo's `flags`, ARM's as in `Features`.
 _BUILD_FLAGS: Final = (
@@ -38,6 +39,8 @@ class GpuSurvey(Struct, frozen=True):
 
     gpus: tuple[Gpu, ...]
     reason: str = ""
+    driver: str = ""
+    """Its version, where it answers."""
 
 
 class Memory(Struct, frozen=True):
@@ -55,8 +58,11 @@ def gpus() -> GpuSurvey:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
         return GpuSurvey((), _why_no_gpu(error))
+    driver = ""
     try:
         found, complaints = [], []
+        with suppress(pynvml.NVMLError):
+            driver = pynvml.nvmlSystemGetDriverVersion()
         for index in range(pynvml.nvmlDeviceGetCount()):
             try:
                 found.append(_gpu(index))
@@ -67,8 +73,14 @@ def gpus() -> GpuSurvey:
     finally:
         pynvml.nvmlShutdown()
     if not found and not complaints:
-        return GpuSurvey((), "the NVIDIA driver is there but has no GPU")
-    return GpuSurvey(tuple(found), "; ".join(complaints))
+        return GpuSurvey((), "the NVIDIA driver is there but has no GPU", driver)
+    return GpuSurvey(tuple(found), "; ".join(complaints), driver)
+
+
+def nvidia_cards(root: Path = _PCI) -> int:
+    """NVIDIA's display and compute devices in this box, whether a driver knows them or not (PCI vendor and class)."""
+    vendors = ((_read(device / "vendor"), _read(device / "class")) for device in _entries(root))
+    return sum(vendor == "0x10de" and (kind or "").startswith("0x03") for vendor, kind in vendors)
 
 
 def cpu_count() -> int:
@@ -178,6 +190,13 @@ def _share(quota: str, period: str) -> float | None:
 
 def _kibibytes(field: str | None) -> int | None:
     return int(field.split()[0]) * 1024 if field else None
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
 
 
 def _read(path: Path) -> str | None:

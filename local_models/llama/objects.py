@@ -61,44 +61,12 @@ class TextLogprobs(Struct):
     top_logprobs: list[dict[str, float]]
 
 
-class CalledFunction(Struct):
-    """A tool's name and its arguments, as JSON text."""
-
-    name: str
-    arguments: str
-
-
-class ToolCall(Struct):
-    """One call of a tool."""
-
-    id: str
-    function: CalledFunction
-    type: Literal["function"] = "function"
-
-
 class AssistantMessage(Struct):
-    """The answer of a chat choice. One that is nothing but calls has no content."""
+    """The answer of a chat choice."""
 
     role: Literal["assistant"]
-    content: str | None
+    content: str
     refusal: None = None
-    tool_calls: list[ToolCall] | UnsetType = UNSET
-
-
-class FunctionDelta(Struct):
-    """A piece of a call's function."""
-
-    name: str | UnsetType = UNSET
-    arguments: str | UnsetType = UNSET
-
-
-class ToolCallDelta(Struct):
-    """A piece of call number `index`; id, type and name come with its first one."""
-
-    index: int
-    function: FunctionDelta
-    id: str | UnsetType = UNSET
-    type: Literal["function"] | UnsetType = UNSET
 
 
 class ChatDelta(Struct):
@@ -106,10 +74,6 @@ class ChatDelta(Struct):
 
     role: Literal["assistant"] | UnsetType = UNSET
     content: str | UnsetType = UNSET
-    tool_calls: list[ToolCallDelta] | UnsetType = UNSET
-
-
-ChatFinish = Finish | Literal["tool_calls"]
 
 
 class ChatChoice(Struct):
@@ -118,7 +82,7 @@ class ChatChoice(Struct):
     index: int
     message: AssistantMessage
     logprobs: ChatLogprobs | None
-    finish_reason: ChatFinish
+    finish_reason: Finish
     stop_reason: str | None
 
 
@@ -128,7 +92,7 @@ class ChatChunkChoice(Struct):
     index: int
     delta: ChatDelta
     logprobs: ChatLogprobs | None
-    finish_reason: ChatFinish | None
+    finish_reason: Finish | None
     stop_reason: str | UnsetType | None = UNSET
 
 

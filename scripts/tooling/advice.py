@@ -62,16 +62,6 @@ REMEDIES = (
     ),
 )
 
-# Which package brings a C++ compiler, by the package manager that is there.
-COMPILER_PACKAGES = (
-    ("apt-get", "sudo apt-get install g++"),
-    ("dnf", "sudo dnf install gcc-c++"),
-    ("apk", "sudo apk add g++ linux-headers"),
-    ("pacman", "sudo pacman -S gcc"),
-    ("zypper", "sudo zypper install gcc-c++"),
-    ("brew", "xcode-select --install"),
-)
-
 
 def advise(log_tail: str) -> str | None:
     """What to do about the failure that `log_tail` shows, or None when it is not a known one."""
@@ -79,11 +69,3 @@ def advise(log_tail: str) -> str | None:
         if re.search(remedy.pattern, log_tail, re.IGNORECASE):
             return remedy.advice
     return None
-
-
-def compiler_install_command(managers: frozenset[str]) -> str:
-    """The command that installs a C++ compiler, given which of the table's package managers are here."""
-    for manager, command in COMPILER_PACKAGES:
-        if manager in managers:
-            return command
-    return "install a C++ compiler (g++ or clang++)"

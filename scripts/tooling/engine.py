@@ -1,10 +1,9 @@
 """The part of the environment that is compiled: llama-cpp-python, the CPU engine."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from scripts.tooling.advice import COMPILER_PACKAGES, compiler_install_command
+from local_models.toolchain import compiler_install_command, find_compiler
 from scripts.tooling.command import SetupError
 from scripts.tooling.console import counted_share
 from scripts.tooling.places import interpreter
@@ -13,7 +12,6 @@ from scripts.tooling.stamp import Stamp
 from scripts.tooling.wheel import WheelCache, build_environment, wheel_key
 from scripts.tooling.workbench import HASHED, PIP, Workbench
 
-COMPILERS = ("c++", "g++", "clang++")
 TRIAL = "import llama_cpp; llama_cpp.llama_backend_init()"
 
 
@@ -32,11 +30,9 @@ class Engine:
 
         Without a compiler and without a wheel it cannot: SetupError if `required`, otherwise a note.
         """
-        if stamp.holds("engine", self._key) or self._wheels.find(self._key) or self._has_compiler():
+        if stamp.holds("engine", self._key) or self._wheels.find(self._key) or find_compiler(self._bench.places.env):
             return True
-        path = self._bench.places.env.get("PATH")
-        managers = frozenset(name for name, _ in COMPILER_PACKAGES if shutil.which(name, path=path))
-        remedy = compiler_install_command(managers)
+        remedy = compiler_install_command(self._bench.places.env)
         if required:
             raise SetupError(
                 "No C++ compiler is here, and the CPU engine (llama-cpp-python) is compiled on this machine.",
@@ -52,11 +48,6 @@ class Engine:
         """Install it, compiled for this processor, unless the environment has it."""
         if not stamp.holds("engine", self._key):
             self._install(stamp, self._wheels.find(self._key) or self._compile())
-
-    def _has_compiler(self) -> bool:
-        env = self._bench.places.env
-        named = env.get("CXX", "").split()[:1]
-        return any(shutil.which(name, path=env.get("PATH")) for name in (*named, *COMPILERS))
 
     def _compile(self) -> Path:
         version = self._requirement.partition("==")[2].split()[0]

@@ -28,6 +28,12 @@ const char *nvmlErrorString(int code)
     }
 }
 
+int nvmlSystemGetDriverVersion(char *version, unsigned length)
+{
+    strncpy(version, "580.65.06", length);
+    return SUCCESS;
+}
+
 int nvmlDeviceGetCount_v2(unsigned *count)
 {
     *count = scenario("empty") ? 0 : 2;

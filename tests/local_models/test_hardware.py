@@ -1,7 +1,6 @@
 """What the box has: NVML through the real pynvml over a stand-in library, CPUs and memory over real and made trees."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,7 +19,9 @@ from local_models.hardware import (
     gpus,
     memory,
     memory_limits,
+    nvidia_cards,
 )
+from tests.local_models.nvml import install_driver
 
 ASK = """
 import sys
@@ -29,6 +30,7 @@ from local_models.hardware import gpus
 sys.stdout.buffer.write(msgspec.json.encode(gpus()))
 """
 H200 = Gpu(index=0, name="NVIDIA H200", uuid="GPU-first", memory_total=150_000_000_000, memory_used=1_000_000_000)
+DRIVER = "580.65.06"
 SECOND = msgspec.structs.replace(H200, index=1, uuid="GPU-second", memory_used=0)
 
 
@@ -36,15 +38,12 @@ SECOND = msgspec.structs.replace(H200, index=1, uuid="GPU-second", memory_used=0
 def ask_gpus(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], GpuSurvey]:
     """What `gpus` says in a process whose NVML library plays a scenario."""
     folder = tmp_path_factory.mktemp("nvml")
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("c++") or "cc"
-    source = Path(__file__).with_name("fake_nvml.c")
-    library = folder / "libnvidia-ml.so.1"
-    subprocess.run((compiler, "-shared", "-fPIC", "-x", "c", "-o", str(library), str(source)), check=True)
+    driver = install_driver(folder)
 
     def ask(scenario: str) -> GpuSurvey:
         environment = {
             **os.environ,
-            "LD_LIBRARY_PATH": str(folder),
+            **driver,
             "FAKE_NVML": scenario,
             "PYTHONPATH": str(Path(__file__).parents[2]),
         }
@@ -57,14 +56,15 @@ def ask_gpus(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], GpuSur
 @pytest.mark.parametrize(
     ("scenario", "survey"),
     [
-        ("two", GpuSurvey((H200, SECOND))),
-        ("lost", GpuSurvey((H200,), "GPU 1: GPU is lost")),
-        ("empty", GpuSurvey((), "the NVIDIA driver is there but has no GPU")),
+        ("two", GpuSurvey((H200, SECOND), driver=DRIVER)),
+        ("lost", GpuSurvey((H200,), "GPU 1: GPU is lost", DRIVER)),
+        ("empty", GpuSurvey((), "the NVIDIA driver is there but has no GPU", DRIVER)),
         ("unloaded", GpuSurvey((), "the NVIDIA driver is installed but not loaded")),
         (
             "shared",
             GpuSurvey(
-                tuple(msgspec.structs.replace(gpu, memory_total=None, memory_used=None) for gpu in (H200, SECOND))
+                tuple(msgspec.structs.replace(gpu, memory_total=None, memory_used=None) for gpu in (H200, SECOND)),
+                driver=DRIVER,
             ),
         ),
     ],
@@ -74,6 +74,19 @@ def test_gpus_are_found_or_there_is_a_reason(
 ) -> None:
     """Each GPU with name, uuid and memory; a lost one costs itself only; nothing raises."""
     assert ask_gpus(scenario) == survey
+
+
+@pytest.mark.parametrize(
+    ("vendor", "kind", "cards"), [("0x10de", "0x030200", 1), ("0x10de", "0x040300", 0), ("0x1002", "0x030000", 0)]
+)
+def test_cards_are_seen_without_a_driver(tmp_path: Path, vendor: str, kind: str, cards: int) -> None:
+    """NVIDIA's compute and display devices count, its audio devices and other makers' do not."""
+    device = tmp_path / "0000:01:00.0"
+    device.mkdir()
+    (device / "vendor").write_text(f"{vendor}\n")
+    (device / "class").write_text(f"{kind}\n")
+    assert nvidia_cards(tmp_path) == cards
+    assert nvidia_cards(tmp_path / "none") == 0
 
 
 def test_a_box_with_or_without_gpus_answers() -> None:
