@@ -12,6 +12,7 @@ from typer.main import get_command
 from gateway.cli.calibrate import calibrate_backends
 from gateway.cli.check import check
 from gateway.cli.console import Terminal
+from gateway.cli.doctor import doctor
 from gateway.cli.explain import explain
 from gateway.cli.logs import logs
 from gateway.cli.models import models
@@ -62,7 +63,7 @@ def application() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_options)
-    for command in (serve, check, explain, usage, logs, schema):
+    for command in (serve, check, doctor, explain, usage, logs, schema):
         app.command()(command)
     app.command("calibrate")(calibrate_backends)
     app.add_typer(models(), name="models")

@@ -90,6 +90,16 @@ class ClosesReused(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fi
 Behaviour = Says | Status | Raw | ClosesReused
 
 
+class Door(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who may see the list of models: holders of `key`, everybody where that is None. `ahead_s`: how far the server's
+    clock is ahead, as it says in its Date; without it, it says no date. `models` are what it lists.
+    """
+
+    key: str | None = None
+    ahead_s: float | None = None
+    models: tuple[str, ...] = ("any",)
+
+
 class Price(Struct, frozen=True):
     """US dollars per million tokens, as decimal text."""
 

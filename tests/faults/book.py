@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from msgspec import structs
 
-from tests.faults.behaviours import Behaviour, Bill, Call, Price, Program, Says, State, Wanted
+from tests.faults.behaviours import Behaviour, Bill, Call, Door, Price, Program, Says, State, Wanted
 from tests.faults.http1 import Request
 
 Judge = Callable[[str, dict[str, Any]], str | None]
@@ -28,6 +28,7 @@ class Book:
         self._judge = judge
         self.prices: dict[str, Price] = {}
         self.health = 200
+        self.door = Door()
         self.connections = 0
         self._calls: list[Call] = []
         self._queues: dict[str, deque[Behaviour]] = defaultdict(deque)
@@ -47,6 +48,7 @@ class Book:
         self._held.clear()
         self._released = defaultdict(asyncio.Event)
         self.health = 200
+        self.door = Door()
         self._generation += 1
         self._tell()
 

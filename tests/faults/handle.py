@@ -11,7 +11,7 @@ from typing import Literal
 import httpx
 import msgspec
 
-from tests.faults.behaviours import Behaviour, Call, Price, Program, State, Wanted
+from tests.faults.behaviours import Behaviour, Call, Door, Price, Program, State, Wanted
 from tests.pki import Pair
 
 _ROOT = Path(__file__).parents[2]
@@ -44,6 +44,10 @@ class FaultServer:
     def health(self, status: int) -> None:
         """What the probes of an engine are answered."""
         self._post("/health", status)
+
+    def door(self, door: Door) -> None:
+        """Who may see the list of models, and what is on it."""
+        self._post("/door", door)
 
     def reset(self) -> None:
         """Forget programs and calls, and be well."""

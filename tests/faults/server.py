@@ -10,13 +10,15 @@ import json
 import signal
 import ssl
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from email.utils import formatdate
 from itertools import count
 
 import msgspec
 
-from tests.faults.behaviours import Price, Program, Wanted
+from tests.faults.behaviours import Door, Price, Program, Wanted
 from tests.faults.book import Book, Judge
 from tests.faults.http1 import Request, read_request, whole
 from tests.faults.play import BrokenOff, Line, Player
@@ -44,7 +46,7 @@ class Callers:
                     begun = await self._call(request, reader, line)
                 else:
                     begun = b""
-                    await line.send(self._probe(request.path))
+                    await line.send(self._probe(request))
         except (BrokenOff, ConnectionError) as end:
             sys.stderr.write(f"connection {line.number}: {type(end).__name__}\n")
         finally:
@@ -78,15 +80,25 @@ class Callers:
             await asyncio.wait((playing, watching))
         return b"" if watching.cancelled() or watching.exception() else watching.result()
 
-    def _probe(self, path: str) -> bytes:
-        status = self._book.health
+    def _probe(self, request: Request) -> bytes:
+        status, path = self._book.health, request.path.partition("?")[0]
         if path == "/health":
             return whole(status, b'{"status": "ok"}' if status == 200 else b'{"status": "loading"}', dict(_JSON))
         if path == "/v1/models":
-            return whole(status, b'{"object": "list", "data": [{"id": "any", "object": "model"}]}', dict(_JSON))
+            return self._list(request)
         if path == "/metrics":
             return whole(200, _METRICS.encode(), {"content-type": "text/plain"})
         return whole(404, b"{}", dict(_JSON))
+
+    def _list(self, request: Request) -> bytes:
+        """The models, for whoever has the key."""
+        status, door = self._book.health, self._book.door
+        shown = request.headers.get("x-api-key") or request.headers.get("authorization", "").removeprefix("Bearer ")
+        if door.key is not None and shown != door.key:
+            status = 401
+        date = {} if door.ahead_s is None else {"date": formatdate(time.time() + door.ahead_s, usegmt=True)}
+        models = [{"id": name, "object": "model"} for name in door.models] if status == 200 else []
+        return whole(status, json.dumps({"object": "list", "data": models}).encode(), {**dict(_JSON), **date})
 
 
 class Control:
@@ -99,6 +111,7 @@ class Control:
             "/prices": lambda body: book.prices.update(msgspec.json.decode(body, type=dict[str, Price])),
             "/release": lambda body: book.release(json.loads(body)),
             "/health": self._set_health,
+            "/door": self._set_door,
             "/reset": lambda _: book.reset(),
             "/state": lambda _: book.state(),
         }
@@ -115,6 +128,9 @@ class Control:
                 await writer.drain()
         finally:
             writer.close()
+
+    def _set_door(self, body: bytes) -> None:
+        self._book.door = msgspec.json.decode(body, type=Door)
 
     def _set_health(self, body: bytes) -> None:
         self._book.health = int(json.loads(body))
