@@ -9,7 +9,7 @@ from gateway.backends.anthropic import HEADERS, AnthropicBackend
 from gateway.backends.chat import ChatClient
 from gateway.backends.local import LocalBackend
 from gateway.backends.openai import OpenAIBackend
-from gateway.config.schema import Backend
+from gateway.config.schema import Backend, Config
 from gateway.ports import Backend as BackendPort
 from gateway.types import BackendSpec, EngineView
 from gateway.wire.anthropic_upstream import AnthropicApi
@@ -20,9 +20,10 @@ View = Callable[[str], EngineView | None]
 
 
 def connected(
-    spec: BackendSpec, section: Backend, view: View, tls: ssl.SSLContext | None
+    spec: BackendSpec, config: Config, view: View, tls: ssl.SSLContext | None
 ) -> tuple[BackendPort, ChatClient]:
     """The backend and the client whose connections it uses; close that one when done. Opens nothing yet."""
+    section = config.backends[spec.name]
     client = ChatClient(
         spec.name,
         nouns.deadlines(section.timeouts),
@@ -31,7 +32,7 @@ def connected(
         proxy=section.proxy,
         api=AnthropicApi() if section.provider == "anthropic" else OpenAIApi(),
     )
-    profile = nouns.profile(section.params)
+    profile = nouns.profile(section.params, config.engines.get(section.engine or ""))
     if section.engine is not None:
         return LocalBackend(spec, partial(view, section.engine), profile, client), client
     kind = AnthropicBackend if section.provider == "anthropic" else OpenAIBackend

@@ -103,7 +103,7 @@ async def _calibrated(
         window_tokens=config.confidence.probation.tokens,
         max_tokens=section.params.defaults.get("max_tokens"),
     )
-    backend, client = connected(nouns.backend_specs(config)[name], section, engines.view, Trust(config).context(name))
+    backend, client = connected(nouns.backend_specs(config)[name], config, engines.view, Trust(config).context(name))
     try:
         bands = await measure(backend, plan, partial(report, f"asking {name}"))
     finally:

@@ -20,7 +20,7 @@ from gateway.attempt import Attempts
 from gateway.backends.breaker import Breaker
 from gateway.broker import Broker, Stages
 from gateway.confidence import Confidence
-from gateway.config.schema import Backend, Config
+from gateway.config.schema import Config
 from gateway.errors import ForebayError
 from gateway.gate import Gate
 from gateway.ledger import SqliteLedger
@@ -99,7 +99,7 @@ class Gateway:
             keep = self.config.server.keep_engines
             self.engines = await Engines.start(specs, self.home, self.gate, self._engine_came_up, keep=keep)
             stack.push_async_callback(self.engines.close, stop=not keep)
-        backends = {name: await self._backend(name, section, stack) for name, section in self.config.backends.items()}
+        backends = {name: await self._backend(name, stack) for name in self.config.backends}
         attempts = Attempts(backends, self.gate, self.config.policy.escalation.max_attempts)
         self._breakers = attempts.breakers
         self.broker = Broker(self._stages(attempts, Fanout(*recorders)), nouns.broker_settings(self.config))
@@ -135,9 +135,9 @@ class Gateway:
         self.api = Edge(endpoints, pages.app)
         self.admin = build_admin(self.version, registry, self.gate, readiness)
 
-    async def _backend(self, name: str, section: Backend, stack: AsyncExitStack) -> BackendPort:
+    async def _backend(self, name: str, stack: AsyncExitStack) -> BackendPort:
         view = nowhere if self.engines is None else self.engines.view
-        backend, client = connected(self.table.specs[name], section, view, self._trust.context(name))
+        backend, client = connected(self.table.specs[name], self.config, view, self._trust.context(name))
         stack.push_async_callback(client.close)
         return backend
 

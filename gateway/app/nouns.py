@@ -27,6 +27,8 @@ _OF_ENGINE = frozenset(
 )
 _OF_OPENAI = frozenset(Capability)
 _OF_ANTHROPIC = frozenset({Capability.TOOLS, Capability.JSON_SCHEMA, Capability.IMAGES, Capability.REMOTE_IMAGES})
+# It knows no such field, and would ignore it without a word.
+_NOT_LLAMA_CPPS = frozenset({"reasoning_effort"})
 
 _PRIORITIES = MappingProxyType(
     {"batch": Priority.BATCH, "normal": Priority.NORMAL, "interactive": Priority.INTERACTIVE}
@@ -159,9 +161,10 @@ def gate_settings(config: Config) -> GateSettings:
     )
 
 
-def profile(params: Params) -> Profile:
-    """How a backend wants its body."""
-    return Profile(rename=params.rename, drop=params.drop, defaults=params.defaults)
+def profile(params: Params, engine: Engine | None) -> Profile:
+    """How a backend wants its body; `engine` is the one that serves it, if one does."""
+    own = _NOT_LLAMA_CPPS if engine is not None and engine.kind == "llama_cpp" else frozenset[str]()
+    return Profile(rename=params.rename, drop=params.drop | own, defaults=params.defaults)
 
 
 def deadlines(timeouts: Timeouts) -> Deadlines:

@@ -36,7 +36,10 @@ class AnthropicBackend:
 
     def ignores(self, request: ChatRequest) -> tuple[str, ...]:
         """Fields of `request` that this model refuses, or that its API has no words for."""
-        dropped = ignored_fields(request, self._profile)
+        talk = request.conversation
+        # Effort that follows from a budget of thought is sent as that.
+        said = request if talk is None or talk.effort else msgspec.structs.replace(request, reasoning_effort=None)
+        dropped = ignored_fields(said, self._profile)
         return tuple(sorted({*dropped, *untold(request), *self._dropped_thinking(request)}))
 
     async def complete(self, call: Call) -> Completion:

@@ -1,0 +1,43 @@
+"""What is known of a backend by what serves it, without its configuration having to say so."""
+
+import pytest
+
+from gateway.app import nouns
+from gateway.app.backends import connected, nowhere
+from gateway.blocks import Conversation, Thinking, Turn
+from gateway.config.schema import Config
+from gateway.messages import ChatRequest
+from tests.gateway.nouns import REQUEST, change
+
+CONFIG = Config.model_validate(
+    {
+        "schema_version": 1,
+        "engines": {
+            "ours": {"kind": "llama_cpp", "model": "smollm2-135m-instruct"},
+            "theirs": {"kind": "attached", "model": "m", "urls": ["http://127.0.0.1:1"]},
+        },
+        "backends": {"ours": {"engine": "ours"}, "theirs": {"engine": "theirs"}},
+        "tiers": {"light": ["ours", "theirs"]},
+    }
+)
+TURNS = (Turn("user", "hi"),)
+EFFORT = change(REQUEST, reasoning_effort="low")
+THEIR_EFFORT = change(EFFORT, conversation=Conversation(messages=TURNS, effort="low"))
+BUDGET = change(EFFORT, conversation=Conversation(messages=TURNS, thinking=Thinking("enabled", 1024)))
+
+
+@pytest.mark.parametrize(
+    ("request_", "ignored"),
+    [
+        (REQUEST, ()),
+        (EFFORT, ("reasoning_effort",)),
+        (THEIR_EFFORT, ("output_config.effort",)),
+        (BUDGET, ("thinking",)),
+    ],
+)
+async def test_our_own_engine_knows_no_effort(request_: ChatRequest, ignored: tuple[str, ...]) -> None:
+    """So it is not sent, and the caller is told by the name it has in the caller's API; of others nobody knows."""
+    for name, expected in (("ours", ignored), ("theirs", ())):
+        backend, client = connected(nouns.backend_specs(CONFIG)[name], CONFIG, nowhere, None)
+        assert backend.ignores(request_) == expected
+        await client.close()
