@@ -178,7 +178,7 @@ def three_apis(second_engine: str, strict: FaultServer, frail: Iterable[str]) ->
     return base(
         engines={"small": engine},
         backends={
-            "local": {"engine": "small", "price": PRICES["light"]},
+            "local": {"engine": "small", "price": PRICES["light"], "params": {"drop": ["reasoning_effort"]}},
             "mini": provider(strict, "gpt", price=PRICES["mid"]),
             "claude": claude(strict, "claude"),
             **{name: claude(strict, name) for name in frail},
