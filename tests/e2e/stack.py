@@ -258,7 +258,7 @@ def start(
 @contextmanager
 def started(
     home: Path,
-    config: Mapping[str, Any],
+    config: Mapping[str, Any] | str,
     environ: Mapping[str, str] | None = None,
     trusted: ssl.SSLContext | None = None,
 ) -> Iterator[Stack]:
