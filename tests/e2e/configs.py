@@ -49,7 +49,10 @@ def hash_of(key: str) -> str:
 
 
 def three_tiers(faults: FaultServer, **more: Any) -> Config:
-    """Light is an attached engine, mid and premium are providers; all of them the fault server, with prices."""
+    """Light is an attached engine, mid and premium are providers; all of them the fault server, with prices.
+
+    What is held back of a stream is a matter of tokens and not of how busy the machine is.
+    """
     timeouts = {"connect_s": 2, "first_token_s": 10, "idle_s": 10, "total_s": 20}
     return base(
         **{
@@ -61,7 +64,7 @@ def three_tiers(faults: FaultServer, **more: Any) -> Config:
             },
             "tiers": {"light": ["local"], "mid": ["mini"], "premium": ["big"]},
             "aliases": {"gpt-4o-mini": "auto"},
-            "confidence": {"trigger_words": ["as a pirate"]},
+            "confidence": {"trigger_words": ["as a pirate"], "probation": {"ms": 2_000}},
             **more,
         }
     )
@@ -112,7 +115,7 @@ def frail(faults: FaultServer, names: Iterable[str], unreachable: str) -> Config
     Their breakers are their own, so what one test does to its backend is nothing to the next. `nobody` is at the
     address `unreachable`.
     """
-    quick = {"connect_s": 0.5, "first_token_s": 0.8, "idle_s": 0.8, "total_s": 1.5}
+    quick = {"connect_s": 1, "first_token_s": 1.5, "idle_s": 1.5, "total_s": 3}
     backends = {name: provider(faults, name, timeouts=quick, price=PRICES["mid"]) for name in names}
     return base(
         backends={

@@ -63,7 +63,7 @@ def test_a_good_start_is_committed_when_the_window_is_full(tiers: Stack, faults:
 
 
 def test_less_than_the_window_is_not_sent(tiers: Stack, faults: FaultServer) -> None:
-    """With 3 tokens of a good answer there, the caller has none of them until time is up, 400 ms after the first."""
+    """With 3 tokens of a good answer there, the caller has none of them until time is up, 2 s after the first."""
     faults.next(LIGHT, Says(text=GOOD, hold="rest", hold_after=3))
     with Wire(tiers.url) as wire:
         began = time.monotonic()
@@ -71,7 +71,7 @@ def test_less_than_the_window_is_not_sent(tiers: Stack, faults: FaultServer) -> 
         faults.wait("held", least=1)
         assert wire.silent()
         wire.until(b"word2")
-        assert 0.3 < time.monotonic() - began < 3.0
+        assert 1.8 < time.monotonic() - began < 20
         faults.release("rest")
         assert b"word59" in wire.until(DONE)
 
