@@ -1,23 +1,23 @@
-"""One candidate: check the constraints once more, pass the breaker and the gate, call, and settle what it cost."""
+"""One candidate: enter, call for an answer in text, and settle what it cost."""
 
 import asyncio
 from collections.abc import Mapping
 from functools import partial
 
 from gateway.backends.breaker import Breaker
-from gateway.errors import AttemptError, BackendError, Broken, EngineGone, Reason, Refused, Rejected
+from gateway.entry import Entry, tell
+from gateway.errors import AttemptError, BackendError, EngineGone, Reason, Rejected
 from gateway.gate import Gate
 from gateway.gate.permits import Permit
 from gateway.messages import ChatRequest, Completion, Delta, Usage
 from gateway.ports import AnswerStream, Backend, Call
 from gateway.run import Attempt, Decided, Run
-from gateway.settlement import UNTOLD_WAIT_S, Settlement, expected, nothing, written
+from gateway.settlement import Settlement, expected, nothing, written
 from gateway.transcript import Transcript
 from gateway.types import BackendSpec, Candidate, Capability, Tier
 
 # What the gateway asks for to score an answer: the greedy token beside the chosen one.
 _EVIDENCE_TOP_LOGPROBS = 1
-_RETRY_WAIT_S = 2.0
 # A count that takes longer than this is worth less than an estimate at once.
 _COUNT_S = 10.0
 
@@ -27,21 +27,15 @@ class Attempts:
 
     def __init__(self, backends: Mapping[str, Backend], gate: Gate, max_attempts: int) -> None:
         self._backends = dict(backends)
-        self._gate = gate
-        self._max_attempts = max_attempts
         self.breakers = {name: Breaker() for name in backends}
+        self._entry = Entry(self.breakers, gate, max_attempts)
 
     async def complete(
         self, run: Run, candidate: Candidate, reason: Reason, *, alone: bool
     ) -> tuple[Attempt, Completion]:
         """The whole answer of `candidate`. `alone`: nobody else may answer. Raises AttemptError."""
-        try:
-            return await self._complete(run, candidate, reason, alone=alone)
-        except EngineGone:
-            # Who has nobody else to ask waits at the gate once more, for its successor.
-            if not alone:
-                raise
-        return await self._complete(run, candidate, reason, alone=alone)
+        call = _WholeCall(run, candidate, self._backends[candidate.backend])
+        return await self._entry.whole(run, candidate, reason, call, alone=alone)
 
     async def open(self, run: Run, candidate: Candidate, reason: Reason, *, alone: bool) -> "OpenAnswer":
         """The answer of `candidate` in pieces, once its first ones are there. Raises AttemptError."""
@@ -66,57 +60,22 @@ class Attempts:
         """Fields of a request that a backend is never sent."""
         return self._backends[name].ignores(request)
 
-    async def _complete(
-        self, run: Run, candidate: Candidate, reason: Reason, *, alone: bool
-    ) -> tuple[Attempt, Completion]:
-        backend = self._backends[candidate.backend]
-        permit = await self._enter(run, candidate, backend, alone=alone)
-        try:
-            while True:
-                attempt = self._begin(run, candidate, reason, backend)
-                settled = Settlement(attempt, self.breakers[candidate.backend], backend.spec, run)
-                try:
-                    completion = await backend.complete(_call(run, candidate, backend.spec))
-                except BackendError as error:
-                    _tell(permit, error)
-                    settled.failed(error, partial(expected, run))
-                    if not await self._may_retry(run, error, alone=alone):
-                        raise
-                except Rejected as error:
-                    _tell(permit, error)
-                    settled.never_began()
-                    raise
-                except BaseException:
-                    settled.cancelled(partial(expected, run))
-                    raise
-                else:
-                    settled.answered(
-                        completion.model,
-                        completion.usage,
-                        completion.choices[0].finish_reason,
-                        partial(written, completion),
-                        pause_s=completion.pause_s,
-                    )
-                    return attempt, completion
-        finally:
-            permit.release()
-
     async def _open(self, run: Run, candidate: Candidate, reason: Reason, *, alone: bool) -> "OpenAnswer":
-        backend = self._backends[candidate.backend]
-        permit = await self._enter(run, candidate, backend, alone=alone)
+        backend, entry = self._backends[candidate.backend], self._entry
+        permit = await entry.enter(run, candidate, backend.spec, alone=alone)
         try:
             while True:
-                attempt = self._begin(run, candidate, reason, backend)
+                attempt = entry.begin(run, candidate, reason, backend.served_by, backend.ignores(run.request))
                 settled = Settlement(attempt, self.breakers[candidate.backend], backend.spec, run)
                 try:
                     stream = await backend.stream(_call(run, candidate, backend.spec))
                 except BackendError as error:
-                    _tell(permit, error)
+                    tell(permit, error)
                     settled.failed(error, nothing)
-                    if not await self._may_retry(run, error, alone=alone):
+                    if not await entry.may_retry(run, error, alone=alone):
                         raise
                 except Rejected as error:
-                    _tell(permit, error)
+                    tell(permit, error)
                     settled.never_began()
                     raise
                 except BaseException:
@@ -128,66 +87,43 @@ class Attempts:
             permit.release()
             raise
 
-    async def _enter(self, run: Run, candidate: Candidate, backend: Backend, *, alone: bool) -> Permit:
-        constraints = run.decided.constraints
-        forbidden = constraints.forbids(backend.spec, candidate.tier)
-        if forbidden is not None:
-            raise Rejected(f"{candidate.backend} is not allowed for this request", reason=forbidden)
-        if asyncio.get_running_loop().time() >= constraints.deadline:
-            raise Rejected(f"{candidate.backend} was not asked: the request's time is up", reason=Reason.DEADLINE)
-        engine = backend.spec.engine
-        # What an engine that is down has done says nothing of its successor, which is worth waiting for.
-        if engine is None or self._gate.is_open(engine):
-            self._left_alone(candidate.backend)
-        if engine is None:
-            return Permit(lambda: None)
-        permit = await self._gate.enter(engine, constraints.sla, alone=alone, deadline=constraints.deadline)
-        try:
-            self._left_alone(candidate.backend)
-        except Rejected:
-            permit.release()
-            raise
-        return permit
 
-    def _left_alone(self, name: str) -> None:
-        """Raises Rejected for a backend that keeps failing, or that has asked for a pause."""
-        breaker, now = self.breakers[name], asyncio.get_running_loop().time()
-        wait = breaker.open_for(now)
-        if wait > 0 and breaker.told(now):
-            raise Rejected(f"{name} wants no call for {wait:.0f} s", reason=Reason.RATE_LIMIT, retry_after=wait)
-        if wait > 0:
-            raise Rejected(
-                f"{name} failed lately and is left alone for {wait:.0f} s",
-                reason=Reason.UPSTREAM_ERROR,
-                retry_after=wait,
-            )
+class _WholeCall:
+    """A call for an answer that comes as a whole; see `entry.Call`."""
 
-    def _begin(self, run: Run, candidate: Candidate, reason: Reason, backend: Backend) -> Attempt:
-        attempt = Attempt(len(run.attempts) + 1, candidate, reason, backend.served_by)
-        attempt.ignored = backend.ignores(run.request)
-        run.attempts.append(attempt)
-        self.breakers[candidate.backend].enter(asyncio.get_running_loop().time())
-        return attempt
+    def __init__(self, run: Run, candidate: Candidate, backend: Backend) -> None:
+        self.spec = backend.spec
+        self._run = run
+        self._candidate = candidate
+        self._backend = backend
 
-    async def _may_retry(self, run: Run, error: BackendError, *, alone: bool) -> bool:
-        """Whether the same backend is asked once more: only where nothing was billed, and nobody else would do."""
-        tried_before = len(run.attempts) > 1 and run.attempts[-1].candidate is run.attempts[-2].candidate
-        if not error.retryable or tried_before or len(run.attempts) >= self._max_attempts:
-            return False
-        wait = 0.0
-        if isinstance(error, Refused):
-            wait = UNTOLD_WAIT_S if error.retry_after is None else error.retry_after
-            if not alone or wait > _RETRY_WAIT_S:
-                return False
-        then = asyncio.get_running_loop().time() + wait
-        if then >= run.decided.constraints.deadline or self._breaker_of(run.attempts[-1]).open_for(then) > 0:
-            return False
-        if wait:
-            await asyncio.sleep(wait)
-        return True
+    @property
+    def served_by(self) -> str | None:
+        """The engine that answers at present."""
+        return self._backend.served_by
 
-    def _breaker_of(self, attempt: Attempt) -> Breaker:
-        return self.breakers[attempt.candidate.backend]
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """Fields of the request that the backend is never sent."""
+        return self._backend.ignores(self._run.request)
+
+    async def make(self) -> Completion:
+        """Make it."""
+        return await self._backend.complete(_call(self._run, self._candidate, self.spec))
+
+    def expected(self) -> int:
+        """Tokens of an answer that nobody has seen."""
+        return expected(self._run)
+
+    def settle(self, settled: Settlement, answer: Completion) -> None:
+        """Write down a complete answer."""
+        settled.answered(
+            answer.model,
+            answer.usage,
+            answer.choices[0].finish_reason,
+            partial(written, answer),
+            pause_s=answer.pause_s,
+        )
 
 
 class OpenAnswer:
@@ -216,7 +152,7 @@ class OpenAnswer:
         try:
             deltas = await self._stream.batch()
         except BackendError as error:
-            _tell(self._permit, error)
+            tell(self._permit, error)
             self._settlement.failed(error, self._written)
             self._release()
             raise
@@ -257,12 +193,6 @@ class OpenAnswer:
         self.ended = True
         self._stream.close()
         self._permit.release()
-
-
-def _tell(permit: Permit, error: AttemptError) -> None:
-    """A connection that breaks is the first sign of an engine that has died."""
-    if isinstance(error, Broken | EngineGone):
-        permit.doubt()
 
 
 def _call(run: Run, candidate: Candidate, spec: BackendSpec) -> Call:

@@ -17,21 +17,19 @@ from gateway.classify import Classifier
 from gateway.committed import CommittedAnswer
 from gateway.confidence import Confidence
 from gateway.decision import Decider
-from gateway.errors import AnswerError, AttemptError, Code, Reason, cut_short
+from gateway.errors import AttemptError, Reason
 from gateway.escalation import Blocked, Escalate, GiveUp, Limits, Progress, decide
 from gateway.messages import ChatRequest, Completion
 from gateway.outcome import Outcome, OutcomeStatus
 from gateway.policy import Policy
 from gateway.ports import Recorder
 from gateway.probation import Window, hold, window_for
+from gateway.record import decision_on_record, walk_on_record
 from gateway.refusals import nobody_allowed, nobody_answered
 from gateway.routing import RoutingTable
-from gateway.run import Arrival, Attempt, Counted, Decided, Run, refused
+from gateway.run import Arrival, Attempt, Counted, Decided, Run
 from gateway.throttle import EscalationThrottle
 from gateway.types import Candidate, Identity, Score, TokenCount
-
-# What nginx logs for a client that hung up; nobody is there to receive it.
-_CLIENT_CLOSED_REQUEST = 499
 
 
 class Stages(Struct, frozen=True, kw_only=True):
@@ -139,34 +137,13 @@ class Broker:
 
     def _start(self, request: ChatRequest, identity: Identity) -> Run:
         arrival = Arrival.now(request, identity, self._settings.policy)
-        try:
+        with decision_on_record(arrival, self._record):
             return Run(arrival, self.decide(request, identity))
-        except AnswerError as error:
-            self._record(refused(arrival, error))
-            raise
-        except Exception:
-            self._record(refused(arrival, AnswerError("", code=Code.INTERNAL_ERROR, status=500)))
-            raise
 
     async def _walk_on_record(self, run: Run, ask: Callable[[Run, Step], Awaitable[H]]) -> H:
         """Walk; should that fail, the record says how."""
-        try:
+        with walk_on_record(run, self._record):
             return await self._walk(run, ask)
-        except AnswerError as error:
-            status = run.request.status_of(error)
-            self._record(run.outcome(OutcomeStatus.REFUSED, None, code=error.code, http_status=status))
-            raise
-        except asyncio.CancelledError as cancelled:
-            told = cut_short(cancelled)
-            if told is None:
-                self._record(run.outcome(OutcomeStatus.CANCELLED, None, http_status=_CLIENT_CLOSED_REQUEST))
-            else:
-                status = run.request.status_of(told)
-                self._record(run.outcome(OutcomeStatus.REFUSED, None, code=told.code, http_status=status))
-            raise
-        except Exception:
-            self._record(run.outcome(OutcomeStatus.REFUSED, None, code=Code.INTERNAL_ERROR, http_status=500))
-            raise
 
     async def _walk(self, run: Run, ask: Callable[[Run, Step], Awaitable[H]]) -> H:
         """Ask one candidate after the other until an answer is good enough or nobody is left."""

@@ -165,18 +165,35 @@ class Hints(Struct, frozen=True):
     allow_fallback: bool = False
 
 
-class ChatRequest(Struct, frozen=True, kw_only=True):
-    """One parsed, bounded request, `created` at this Unix second. `ignored` names the body fields that were dropped.
+class Request(Struct, frozen=True, kw_only=True):
+    """What every request has, whatever it asks for: parsed, bounded, and `created` at this Unix second.
 
-    `logprobs` and `include_usage` say what the *client* wants to see; the gateway may ask backends for more.
-    `conversation` is the same in the words of Anthropic's API, where it came in them. `prompt` is a text to be gone
-    on with as it stands, for backends that complete texts; `messages` then holds it as one user's turn, for the others.
-    `statuses` are the HTTP statuses of errors that the caller's API has other ones for.
+    `ignored` names the body fields that were dropped. `statuses` are the HTTP statuses of errors that the caller's API
+    has other ones for.
     """
 
     id: str
     created: int
     requested_model: str
+    stream: bool = False
+    user: str | None = None
+    hints: Hints = Hints()
+    ignored: tuple[str, ...] = ()
+    statuses: Mapping[Code, int] = MappingProxyType({})
+
+    def status_of(self, error: AnswerError) -> int:
+        """The HTTP status that the caller is told of an error."""
+        return self.statuses.get(error.code, error.status)
+
+
+class ChatRequest(Request, frozen=True, kw_only=True):
+    """A request for an answer in text.
+
+    `logprobs` and `include_usage` say what the *client* wants to see; the gateway may ask backends for more.
+    `conversation` is the same in the words of Anthropic's API, where it came in them. `prompt` is a text to be gone
+    on with as it stands, for backends that complete texts; `messages` then holds it as one user's turn, for the others.
+    """
+
     messages: tuple[Message, ...]
     sampling: Sampling = Sampling()
     tools: tuple[Tool, ...] = ()
@@ -186,18 +203,9 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     reasoning_effort: str | None = None
     logprobs: bool = False
     top_logprobs: int = 0
-    stream: bool = False
     include_usage: bool = False
-    user: str | None = None
-    hints: Hints = Hints()
-    ignored: tuple[str, ...] = ()
     conversation: Conversation | None = None
     prompt: str | None = None
-    statuses: Mapping[Code, int] = MappingProxyType({})
-
-    def status_of(self, error: AnswerError) -> int:
-        """The HTTP status that the caller is told of an error."""
-        return self.statuses.get(error.code, error.status)
 
     @property
     def structured(self) -> bool:

@@ -1,13 +1,16 @@
 """One request while it is under way: what was decided, what was tried, and the one `Outcome` it ends in."""
 
 import time
+from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
 from gateway.errors import AnswerError, AttemptError, Code, Reason, Rejected
-from gateway.messages import ChatRequest, Usage
+from gateway.messages import ChatRequest, Request, Usage
 from gateway.outcome import AttemptRecord, AttemptStatus, Outcome, OutcomeStatus, PassedOver
 from gateway.types import Candidate, Classification, Constraints, Identity, Route, Score, TokenCount
+
+R = TypeVar("R", bound=Request)
 
 
 class Attempt:
@@ -64,17 +67,17 @@ class Attempt:
         )
 
 
-class Arrival(Struct, frozen=True, kw_only=True):
+class Arrival(Struct, Generic[R], frozen=True, kw_only=True):
     """A request at the door: who asks what, under which policy, since when."""
 
-    request: ChatRequest
+    request: R
     identity: Identity
     policy: str
     at: float
     clock: float
 
     @classmethod
-    def now(cls, request: ChatRequest, identity: Identity, policy: str) -> "Arrival":
+    def now(cls, request: R, identity: Identity, policy: str) -> "Arrival[R]":
         """Somebody has just asked."""
         return cls(request=request, identity=identity, policy=policy, at=time.time(), clock=time.perf_counter())
 
@@ -83,20 +86,24 @@ class Arrival(Struct, frozen=True, kw_only=True):
         return time.perf_counter() - self.clock
 
 
-class Decided(Struct, frozen=True, kw_only=True):
+class Decision(Struct, Generic[R], frozen=True, kw_only=True):
     """What policy, classification and routing made of a request.
 
     `request` is what is sent on. `max_output` is the limit of its answer where policy set it and not the caller,
     `dropped_turns` how many turns of the caller's it lacks because it was too long.
     """
 
-    request: ChatRequest
+    request: R
     constraints: Constraints
     classification: Classification
     route: Route
     took_s: float
     max_output: int | None = None
     dropped_turns: int = 0
+
+
+class Decided(Decision[ChatRequest], frozen=True, kw_only=True):
+    """What became of a request for text."""
 
 
 class Counted(Struct, frozen=True, kw_only=True):
@@ -109,14 +116,14 @@ class Counted(Struct, frozen=True, kw_only=True):
     policy: str
 
 
-class Run:
-    """A request from its decision to its last byte; mutable, and owned by the broker.
+class Journey(Generic[R]):
+    """A request from its decision to its last byte; mutable, and owned by whoever walks its route.
 
     `tried` names the backends asked so far; `alone` says that nobody but the one asked at present may answer,
     `in_hand` that a weaker answer than the one asked for at present is held.
     """
 
-    def __init__(self, arrival: Arrival, decided: Decided) -> None:
+    def __init__(self, arrival: Arrival[R], decided: Decision[R]) -> None:
         self.arrival = arrival
         self.request = decided.request
         self.decided = decided
@@ -164,19 +171,23 @@ class Run:
         return tuple(sorted({*self.request.ignored, *attempt.ignored}))
 
 
-def refused(arrival: Arrival, error: AnswerError) -> Outcome:
+class Run(Journey[ChatRequest]):
+    """A request for text, which has more than one way to go."""
+
+
+def refused(arrival: Arrival[Any], error: AnswerError) -> Outcome:
     """The record of a request that nothing was decided for."""
     request = arrival.request
     return _outcome(arrival, OutcomeStatus.REFUSED, error.code, request.status_of(error), ignored=request.ignored)
 
 
 def _outcome(  # noqa: PLR0913 - the one place where the record is put together
-    arrival: Arrival,
+    arrival: Arrival[Any],
     status: OutcomeStatus,
     code: Code | None,
     http_status: int,
     *,
-    run: Run | None = None,
+    run: Journey[Any] | None = None,
     answer: AttemptRecord | None = None,
     records: tuple[AttemptRecord, ...] = (),
     ignored: tuple[str, ...] = (),

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -10,7 +11,7 @@ from gateway.errors import BackendError, Reason, Refused
 from gateway.messages import Choice, Completion, Usage, UsageQuality
 from gateway.outcome import AttemptStatus
 from gateway.prices import usage_cost
-from gateway.run import Attempt, Run
+from gateway.run import Attempt, Journey, Run
 from gateway.tokens import estimate
 from gateway.types import BackendSpec
 
@@ -25,14 +26,14 @@ class Settlement:
     not said.
     """
 
-    def __init__(self, attempt: Attempt, breaker: Breaker, spec: BackendSpec, run: Run) -> None:
+    def __init__(self, attempt: Attempt, breaker: Breaker, spec: BackendSpec, run: Journey[Any]) -> None:
         self._attempt = attempt
         self._breaker = breaker
         self._spec = spec
         self._run = run
 
     def answered(
-        self, model: str, usage: Usage, finish_reason: str, written: Callable[[], int], *, pause_s: float = 0.0
+        self, model: str, usage: Usage, finish_reason: str | None, written: Callable[[], int], *, pause_s: float = 0.0
     ) -> None:
         """A complete answer, after which the backend wants none for `pause_s` seconds."""
         self._breaker.succeeded()

@@ -1,19 +1,20 @@
 """An engine of this box, or one attached to it: the same API, at an address that changes with each start."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import msgspec
 
 from gateway.backends.chat import ChatClient
+from gateway.backends.engine import EngineAddress
 from gateway.backends.profile import Profile
 from gateway.backends.requests import ignored_by_openai, upstream_body
-from gateway.errors import EngineGone, Unreachable
 from gateway.messages import ChatRequest, Completion
 from gateway.ports import AnswerStream, Call
 from gateway.types import BackendSpec, EngineView
 from gateway.wire.openai_api import decode_token_count
 from gateway.wire.openai_upstream import developer_as_system
+
+_CHAT = "/v1/chat/completions"
 
 
 class LocalBackend:
@@ -23,15 +24,14 @@ class LocalBackend:
         self, spec: BackendSpec, view: Callable[[], EngineView | None], profile: Profile, client: ChatClient
     ) -> None:
         self.spec = spec
-        self._view = view
+        self._engine = EngineAddress(spec, view)
         self._profile = profile
         self._client = client
 
     @property
     def served_by(self) -> str | None:
         """The engine that answers at present."""
-        view = self._view()
-        return None if view is None else view.served_by
+        return self._engine.served_by
 
     def ignores(self, request: ChatRequest) -> tuple[str, ...]:
         """Fields of `request` that this model refuses and is not sent."""
@@ -39,36 +39,21 @@ class LocalBackend:
 
     async def complete(self, call: Call) -> Completion:
         """The whole answer."""
-        with self._reached():
-            return await self._client.complete(self._url(), self._body(call, stream=False), call.deadline)
+        with self._engine.reached():
+            return await self._client.complete(self._engine.url(_CHAT), self._body(call, stream=False), call.deadline)
 
     async def stream(self, call: Call) -> AnswerStream:
         """The answer in pieces."""
-        with self._reached():
-            return await self._client.stream(self._url(), self._body(call, stream=True), call.deadline)
+        with self._engine.reached():
+            return await self._client.stream(self._engine.url(_CHAT), self._body(call, stream=True), call.deadline)
 
     async def count(self, request: ChatRequest, deadline: float) -> int:
         """The tokens of its prompt, by the engine's own tokenizer and template."""
-        body = {"model": self._model(), "messages": developer_as_system(request.messages)}
+        body = {"model": self._engine.model, "messages": developer_as_system(request.messages)}
         if request.tools:
             body["tools"] = request.tools
-        with self._reached():
-            return await self._client.ask(self._url("/tokenize"), body, deadline, decode_token_count)
-
-    @contextmanager
-    def _reached(self) -> Iterator[None]:
-        """An engine that takes no connection has died a moment ago; the host is about to say so."""
-        try:
-            yield
-        except Unreachable as error:
-            raise EngineGone(f"{self.spec.name}: its engine takes no connections") from error
-
-    def _url(self, path: str = "/v1/chat/completions") -> str:
-        view = self._view()
-        if view is None or view.url is None:
-            detail = "not seen yet" if view is None else view.detail
-            raise EngineGone(f"{self.spec.name}: {detail}")
-        return view.url + path
+        with self._engine.reached():
+            return await self._client.ask(self._engine.url("/tokenize"), body, deadline, decode_token_count)
 
     def _body(self, call: Call, *, stream: bool) -> dict[str, object]:
         # Templates of open models know system, user, assistant and tool; a developer turn would be an error.
@@ -76,8 +61,4 @@ class LocalBackend:
         if messages is not call.request.messages:
             request = msgspec.structs.replace(call.request, messages=messages)
             call = msgspec.structs.replace(call, request=request)
-        return upstream_body(call, self._model(), self._profile, stream=stream)
-
-    def _model(self) -> str:
-        view = self._view()
-        return view.model if view is not None and view.model else self.spec.model
+        return upstream_body(call, self._engine.model, self._profile, stream=stream)

@@ -24,18 +24,12 @@ class AnswerWriter(Protocol):
         """What comes after the last piece of a stream that ended well: finish reasons and what happened."""
 
 
-class Dialect(Protocol):
-    """One API. `request_id_header` is where its clients look for the request's id, beside x-request-id."""
+class ErrorDialect(Protocol):
+    """How one API tells errors. `request_id_header` is where its clients look for a request's id, too."""
 
     @property
     def request_id_header(self) -> str | None:
         """A header's name in lower case."""
-
-    def parse(self, raw: bytes, hints: dict[str, str], request_id: str) -> ChatRequest:
-        """Read a body; `hints` are the x-forebay-* headers without their prefix. Raises RequestError."""
-
-    def writer(self, request: ChatRequest, model: str) -> AnswerWriter:
-        """A writer of the answer to `request`; `model` is what answers, as far as it has said so."""
 
     def status(self, error: AnswerError) -> int:
         """The HTTP status of an error."""
@@ -45,3 +39,13 @@ class Dialect(Protocol):
 
     def error_event(self, error: AnswerError, request_id: str) -> bytes:
         """The event that ends a broken stream; nothing follows it."""
+
+
+class Dialect(ErrorDialect, Protocol):
+    """One API for answers in text."""
+
+    def parse(self, raw: bytes, hints: dict[str, str], request_id: str) -> ChatRequest:
+        """Read a body; `hints` are the x-forebay-* headers without their prefix. Raises RequestError."""
+
+    def writer(self, request: ChatRequest, model: str) -> AnswerWriter:
+        """A writer of the answer to `request`; `model` is what answers, as far as it has said so."""

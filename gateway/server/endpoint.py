@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 
 from msgspec import Struct
 
@@ -10,7 +11,7 @@ from gateway.committed import CommittedAnswer
 from gateway.errors import AnswerError, ClientGone, Code, RequestError, cut_short
 from gateway.messages import ChatRequest, Delta
 from gateway.policy import Identities
-from gateway.server.dialect import AnswerWriter, Dialect
+from gateway.server.dialect import AnswerWriter, Dialect, ErrorDialect
 from gateway.server.disclosure import commit_headers, final_headers, forebay_object
 from gateway.server.drain import Drain
 from gateway.server.http import (
@@ -50,31 +51,55 @@ class Door(Struct, frozen=True):
         return await read_body(headers, receive, self.max_body_bytes, self.body_timeout_s)
 
 
-class AnswerEndpoint:
-    """Answers requests of one dialect."""
+class Endpoint(ABC):
+    """A route of the request path. Whoever derives from it says what becomes of a body, in `_respond`."""
 
-    def __init__(self, dialect: Dialect, broker: Broker, door: Door) -> None:
-        self._dialect = dialect
-        self._broker = broker
+    def __init__(self, dialect: ErrorDialect, door: Door) -> None:
+        self._errors = dialect
         self._door = door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request. Nothing escapes: what is not expected is a 500 in the shape of the API."""
         headers = Headers(scope["headers"])
-        response = Response(send, self._dialect, headers.request_id())
+        response = Response(send, self._errors, headers.request_id())
         try:
             with self._door.drain.entered():
                 identity = self._door.identify(scope, headers)
                 raw = await self._door.body(headers, receive)
-                request = self._dialect.parse(raw, headers.hints, response.request_id)
-                async with Hangup(receive):
-                    await self._answer(request, identity, response)
+                await self._respond(Asked(raw, headers.hints, identity, receive), response)
         except ClientGone:
             return
         except AnswerError as error:
             await response.fail(error)
         except Exception:  # noqa: BLE001 - the edge of the process: it is logged, and the caller gets a 500
             await response.fail_unexpectedly()
+
+    @abstractmethod
+    async def _respond(self, asked: "Asked", response: "Response") -> None:
+        """Answer a body. Raises AnswerError."""
+
+
+class Asked(Struct, frozen=True):
+    """What came in at a route: the body, the x-forebay-* headers, who asks, and where a hangup would be told."""
+
+    raw: bytes
+    hints: dict[str, str]
+    identity: Identity
+    receive: Receive
+
+
+class AnswerEndpoint(Endpoint):
+    """Answers requests of one dialect."""
+
+    def __init__(self, dialect: Dialect, broker: Broker, door: Door) -> None:
+        super().__init__(dialect, door)
+        self._dialect = dialect
+        self._broker = broker
+
+    async def _respond(self, asked: Asked, response: "Response") -> None:
+        request = self._dialect.parse(asked.raw, asked.hints, response.request_id)
+        async with Hangup(asked.receive):
+            await self._answer(request, asked.identity, response)
 
     async def _answer(self, request: ChatRequest, identity: Identity, response: "Response") -> None:
         if request.stream:
@@ -111,7 +136,7 @@ class AnswerEndpoint:
 class Response:
     """One response. It knows whether a stream has begun, and so how an error can still be told."""
 
-    def __init__(self, send: Send, dialect: Dialect, request_id: str) -> None:
+    def __init__(self, send: Send, dialect: ErrorDialect, request_id: str) -> None:
         self.request_id = request_id
         self._send = send
         self._dialect = dialect

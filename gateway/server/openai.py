@@ -1,4 +1,4 @@
-"""The dialect of OpenAI's chat API."""
+"""The dialects of OpenAI's API."""
 
 from gateway.errors import AnswerError
 from gateway.messages import ChatRequest
@@ -6,10 +6,26 @@ from gateway.wire.openai_answer import AnswerEncoder, error_body, error_event
 from gateway.wire.openai_request import parse_chat
 
 
-class OpenAIChat:
-    """POST /v1/chat/completions; see `dialect.Dialect`."""
+class OpenAIErrors:
+    """See `dialect.ErrorDialect`."""
 
     request_id_header: str | None = None
+
+    def status(self, error: AnswerError) -> int:
+        """The HTTP status of an error."""
+        return error.status
+
+    def error_body(self, error: AnswerError, _request_id: str) -> bytes:
+        """The JSON body of an error."""
+        return error_body(error)
+
+    def error_event(self, error: AnswerError, _request_id: str) -> bytes:
+        """The event that ends a broken stream."""
+        return error_event(error)
+
+
+class OpenAIChat(OpenAIErrors):
+    """POST /v1/chat/completions; see `dialect.Dialect`."""
 
     def parse(self, raw: bytes, hints: dict[str, str], request_id: str) -> ChatRequest:
         """Read a body. Raises RequestError."""
@@ -25,15 +41,3 @@ class OpenAIChat:
             n=request.sampling.n,
             include_usage=request.include_usage,
         )
-
-    def status(self, error: AnswerError) -> int:
-        """The HTTP status of an error."""
-        return error.status
-
-    def error_body(self, error: AnswerError, _request_id: str) -> bytes:
-        """The JSON body of an error."""
-        return error_body(error)
-
-    def error_event(self, error: AnswerError, _request_id: str) -> bytes:
-        """The event that ends a broken stream."""
-        return error_event(error)

@@ -17,7 +17,7 @@ from gateway.errors import (
     Unavailable,
     Unreachable,
 )
-from gateway.messages import Hints, Usage, UsageQuality
+from gateway.messages import ChatRequest, Hints, Usage, UsageQuality
 from gateway.outcome import AttemptRecord, AttemptStatus, Outcome, OutcomeStatus, PassedOver
 from gateway.run import Arrival, Attempt, Decided, Run, refused
 from gateway.types import Candidate, Route, Score, Tier
@@ -48,7 +48,7 @@ FATES = {
 """What becomes of a complete answer that did not go out."""
 
 
-def arrival() -> Arrival:
+def arrival() -> Arrival[ChatRequest]:
     """Somebody has just asked."""
     return Arrival.now(ASKED, IDENTITY, "0123456789ab")
 
