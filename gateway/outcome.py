@@ -7,6 +7,7 @@ from msgspec import Struct
 from gateway.errors import Code, Reason
 from gateway.messages import Usage
 from gateway.types import Classification, Tier
+from gateway.vectors import SOURCE
 
 Forebay = dict[str, object]
 """What a caller is told of an outcome, in the body of the answer."""
@@ -105,3 +106,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     def attempt_count(self) -> int:
         """Physical calls."""
         return len(self.attempts)
+
+    @property
+    def for_vectors(self) -> bool:
+        """Whether it asked for vectors and not for text."""
+        return self.classification is not None and self.classification.task_source == SOURCE

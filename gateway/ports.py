@@ -7,6 +7,7 @@ from msgspec import Struct
 from gateway.messages import ChatRequest, Completion, Delta, Usage
 from gateway.outcome import Outcome
 from gateway.types import BackendSpec
+from gateway.vectors import EmbeddingRequest, Vectors
 
 
 class Call(Struct, frozen=True, kw_only=True):
@@ -65,6 +66,24 @@ class Backend(Protocol):
 
     async def count(self, request: ChatRequest, deadline: float) -> int | None:
         """The tokens of its prompt, None where this backend cannot tell. It answers nothing and costs nothing."""
+
+
+class VectorBackend(Protocol):
+    """Something that gives vectors. Every failure is a BackendError, or Rejected where no call could be made at all."""
+
+    @property
+    def spec(self) -> BackendSpec:
+        """Its static facts."""
+
+    @property
+    def served_by(self) -> str | None:
+        """The engine that answers at present, None for a provider."""
+
+    def ignores(self, request: EmbeddingRequest) -> tuple[str, ...]:
+        """Fields of `request` that this backend is never sent."""
+
+    async def embed(self, request: EmbeddingRequest, deadline: float) -> Vectors:
+        """A vector for each input; `deadline` is on the loop's clock."""
 
 
 class Recorder(Protocol):

@@ -11,14 +11,19 @@ from gateway.types import Capability, Constraints, Exclusion
 _DEFAULT_RETRY_AFTER_S = 1.0
 
 
-def nobody_allowed(excluded: Sequence[Exclusion], constraints: Constraints) -> AnswerError:
-    """Every backend is excluded. Constraints are checked widest first, so the last kind met is the nearest miss."""
+def nobody_allowed(excluded: Sequence[Exclusion], constraints: Constraints, param: str = "messages") -> AnswerError:
+    """Every backend is excluded. Constraints are checked widest first, so the last kind met is the nearest miss.
+
+    `param` is the field that holds the prompt.
+    """
+    if not excluded:
+        return RequestError("no backend here writes text", code=Code.MODEL_NOT_FOUND, status=404, param="model")
     reasons = {exclusion.reason for exclusion in excluded}
     if Reason.CONTEXT_LENGTH in reasons:
         return RequestError(
             f"the prompt needs room for {constraints.tokens_needed} tokens, more than any backend allowed here has",
             code=Code.CONTEXT_LENGTH_EXCEEDED,
-            param="messages",
+            param=param,
         )
     if Reason.CAPABILITY in reasons:
         needs = ", ".join(sorted(constraints.needs))
@@ -42,8 +47,8 @@ def nobody_allowed(excluded: Sequence[Exclusion], constraints: Constraints) -> A
     )
 
 
-def nobody_answered(errors: Sequence[AttemptError], *, deadline_passed: bool) -> AnswerError:
-    """Every candidate failed, in the order of `errors`."""
+def nobody_answered(errors: Sequence[AttemptError], *, deadline_passed: bool, param: str = "messages") -> AnswerError:
+    """Every candidate failed, in the order of `errors`. `param` is the field that holds the prompt."""
     if deadline_passed:
         return Unavailable("no backend answered before the deadline", code=Code.DEADLINE_EXCEEDED, status=504)
     reasons = {error.reason for error in errors}
@@ -63,13 +68,13 @@ def nobody_answered(errors: Sequence[AttemptError], *, deadline_passed: bool) ->
             status=429,
             retry_after=retry_after,
         )
-    return _by_last_error(errors, retry_after)
+    return _by_last_error(errors, retry_after, param)
 
 
-def _by_last_error(errors: Sequence[AttemptError], retry_after: float) -> AnswerError:
+def _by_last_error(errors: Sequence[AttemptError], retry_after: float, param: str) -> AnswerError:
     refused = [error for error in errors if isinstance(error, Refused) and error.callers_fault]
     if refused and len(refused) == len(errors):
-        return _request_refused(refused[-1])
+        return _request_refused(refused[-1], param)
     reasons = {error.reason for error in errors}
     if reasons == {Reason.ENGINE_UNHEALTHY}:
         return Unavailable(
@@ -83,13 +88,13 @@ def _by_last_error(errors: Sequence[AttemptError], retry_after: float) -> Answer
     return Unavailable("no backend could answer", code=Code.UPSTREAM_ERROR, status=502)
 
 
-def _request_refused(error: Refused) -> AnswerError:
+def _request_refused(error: Refused, param: str) -> AnswerError:
     """A backend found fault with the request, and there was nobody left who might not."""
     if error.reason is Reason.CONTEXT_LENGTH:
         return RequestError(
             "the prompt is longer than any backend allowed here takes",
             code=Code.CONTEXT_LENGTH_EXCEEDED,
-            param="messages",
+            param=param,
         )
     code = Code.CONTENT_FILTER if error.reason is Reason.CONTENT_FILTER else Code.REQUEST_REFUSED
     named = f" (its code: {error.upstream_code})" if error.upstream_code else ""

@@ -59,6 +59,9 @@ class RoutingTable:
 
     def tier_of(self, backend: str) -> Tier:
         """The tier of a backend; one that stands in no tier can only be pinned and counts as premium."""
+        spec = self.specs.get(backend)
+        if spec is not None and spec.vectors is not None:
+            return Tier.VECTORS
         return self._tier_of.get(backend, Tier.PREMIUM)
 
     def names(self) -> tuple[str, ...]:
@@ -75,6 +78,12 @@ class RoutingTable:
         if name == AUTO:
             return Target()
         if name in self.specs:
+            if self.specs[name].vectors is not None:
+                raise RequestError(
+                    f"the model {requested_model!r} gives vectors, not text; ask for it at /v1/embeddings",
+                    code=Code.CAPABILITY_NO_ELIGIBLE_BACKEND,
+                    param="model",
+                )
             return Target(backend=name)
         if self._known(name):
             return Target(tier=Tier(name))

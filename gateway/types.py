@@ -14,11 +14,15 @@ from gateway.errors import Reason
 
 
 class Tier(StrEnum):
-    """A class of backends, from cheapest to strongest."""
+    """A class of backends, from cheapest to strongest; and, beside those, the ones that give vectors instead of text.
+
+    No class of callers is shut out of vectors, so they rank with the cheapest.
+    """
 
     LIGHT = "light"
     MID = "mid"
     PREMIUM = "premium"
+    VECTORS = "vectors"
 
     @property
     def rank(self) -> int:
@@ -27,7 +31,8 @@ class Tier(StrEnum):
 
 
 TIERS = (Tier.LIGHT, Tier.MID, Tier.PREMIUM)
-_RANKS = MappingProxyType({Tier.LIGHT: 0, Tier.MID: 1, Tier.PREMIUM: 2})
+"""Those that write text."""
+_RANKS = MappingProxyType({Tier.VECTORS: 0, Tier.LIGHT: 0, Tier.MID: 1, Tier.PREMIUM: 2})
 
 
 class Complexity(StrEnum):
@@ -73,7 +78,8 @@ class BackendSpec(Struct, frozen=True, kw_only=True):
     """The static facts of a backend, as far as policy and routing care.
 
     `engine` names the process that serves it, None for a provider. `on_box` is what `local_only` asks for.
-    `context` is prompt plus answer in tokens, None where nobody said.
+    `context` is prompt plus answer in tokens, None where nobody said. `vectors` names the vectors it gives instead of
+    text: those of two backends compare only where it is the same.
     """
 
     name: str
@@ -85,6 +91,7 @@ class BackendSpec(Struct, frozen=True, kw_only=True):
     capabilities: frozenset[Capability] = frozenset()
     context: int | None = None
     max_output: int | None = None
+    vectors: str | None = None
 
 
 class EngineView(Struct, frozen=True, kw_only=True):

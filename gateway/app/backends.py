@@ -7,10 +7,12 @@ from functools import partial
 from gateway.app import nouns
 from gateway.backends.anthropic import HEADERS, AnthropicBackend
 from gateway.backends.chat import ChatClient
+from gateway.backends.embeddings import EngineVectors, ProviderVectors
 from gateway.backends.local import LocalBackend
 from gateway.backends.openai import OpenAIBackend
 from gateway.config.schema import Backend, Config
 from gateway.ports import Backend as BackendPort
+from gateway.ports import VectorBackend
 from gateway.types import BackendSpec, EngineView
 from gateway.wire.anthropic_upstream import AnthropicApi
 from gateway.wire.openai_api import OpenAIApi
@@ -24,7 +26,28 @@ def connected(
 ) -> tuple[BackendPort, ChatClient]:
     """The backend and the client whose connections it uses; close that one when done. Opens nothing yet."""
     section = config.backends[spec.name]
-    client = ChatClient(
+    client = _client(spec, section, tls)
+    profile = nouns.profile(section.params, config.engines.get(section.engine or ""))
+    if section.engine is not None:
+        return LocalBackend(spec, partial(view, section.engine), profile, client), client
+    kind = AnthropicBackend if section.provider == "anthropic" else OpenAIBackend
+    return kind(spec, section.base_url or "", profile, client), client
+
+
+def connected_vectors(
+    spec: BackendSpec, config: Config, view: View, tls: ssl.SSLContext | None
+) -> tuple[VectorBackend, ChatClient]:
+    """The same for a backend that gives vectors."""
+    section = config.backends[spec.name]
+    client = _client(spec, section, tls)
+    profile = nouns.profile(section.params, config.engines.get(section.engine or ""))
+    if section.engine is not None:
+        return EngineVectors(spec, partial(view, section.engine), profile, client), client
+    return ProviderVectors(spec, section.base_url or "", profile, client), client
+
+
+def _client(spec: BackendSpec, section: Backend, tls: ssl.SSLContext | None) -> ChatClient:
+    return ChatClient(
         spec.name,
         nouns.deadlines(section.timeouts),
         _authorization(section),
@@ -32,11 +55,6 @@ def connected(
         proxy=section.proxy,
         api=AnthropicApi() if section.provider == "anthropic" else OpenAIApi(),
     )
-    profile = nouns.profile(section.params, config.engines.get(section.engine or ""))
-    if section.engine is not None:
-        return LocalBackend(spec, partial(view, section.engine), profile, client), client
-    kind = AnthropicBackend if section.provider == "anthropic" else OpenAIBackend
-    return kind(spec, section.base_url or "", profile, client), client
 
 
 def nowhere(_engine: str) -> EngineView | None:

@@ -128,6 +128,7 @@ def _spec(name: str, engine: Engine, home: Path) -> EngineSpec:
             ca=None if engine.ca is None else certificates(engine.ca, f"engines.{name}.ca"),
             parallel=engine.parallel,
             context=engine.context,
+            runner=engine.runner,
         )
     path = resolve(model, home)
     check_file(path)
@@ -139,6 +140,8 @@ def _spec(name: str, engine: Engine, home: Path) -> EngineSpec:
         parallel=engine.parallel,
         context=engine.context,
         threads=engine.threads,
+        runner=engine.runner,
+        pooling=engine.pooling,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Self
 from prometheus_client import CollectorRegistry
 
 from gateway.app import nouns
-from gateway.app.backends import connected, nowhere
+from gateway.app.backends import View, connected, connected_vectors, nowhere
 from gateway.app.calibrations import calibrations
 from gateway.app.decision import classifier, policy
 from gateway.app.engines import Engines, engine_specs
@@ -21,6 +21,7 @@ from gateway.backends.breaker import Breaker
 from gateway.broker import Broker, Stages
 from gateway.confidence import Confidence
 from gateway.config.schema import Config
+from gateway.embedder import Embedder
 from gateway.errors import ForebayError
 from gateway.gate import Gate
 from gateway.ledger import SqliteLedger
@@ -32,10 +33,11 @@ from gateway.server.admin import build_admin
 from gateway.server.anthropic import AnthropicCount, AnthropicMessages, CountEndpoint
 from gateway.server.api import Edge, Pages
 from gateway.server.drain import Drain
+from gateway.server.embeddings import EmbeddingEndpoint
 from gateway.server.endpoint import AnswerEndpoint, Door
 from gateway.server.http import Asgi
 from gateway.server.openai import OpenAIChat
-from gateway.server.openapi import CHAT_PATH, COUNT_PATH, MESSAGES_PATH
+from gateway.server.openapi import CHAT_PATH, COUNT_PATH, EMBEDDINGS_PATH, MESSAGES_PATH
 from gateway.server.readiness import ReadinessProbe
 from gateway.telemetry import Fanout, Metrics, RequestLog
 from gateway.telemetry.backlog import LedgerCollector, LogCollector
@@ -66,6 +68,7 @@ class Gateway:
         self._breakers: Mapping[str, Breaker] = {}
         self.ledger: SqliteLedger
         self.broker: Broker
+        self.embedder: Embedder
         self.api: Asgi
         self.admin: Asgi
 
@@ -99,11 +102,12 @@ class Gateway:
             keep = self.config.server.keep_engines
             self.engines = await Engines.start(specs, self.home, self.gate, self._engine_came_up, keep=keep)
             stack.push_async_callback(self.engines.close, stop=not keep)
-        backends = {name: await self._backend(name, stack) for name in self.config.backends}
-        attempts = Attempts(backends, self.gate, self.config.policy.escalation.max_attempts)
-        self._breakers = attempts.breakers
-        self.broker = Broker(self._stages(attempts, Fanout(*recorders)), nouns.broker_settings(self.config))
-        self._build_servers(attempts, registry)
+        recorder = Fanout(*recorders)
+        attempts = Attempts(self._backends(stack), self.gate, self.config.policy.escalation.max_attempts)
+        self.broker = Broker(self._stages(attempts, recorder), nouns.broker_settings(self.config))
+        self.embedder = self._embedder(recorder, stack)
+        self._breakers = {**attempts.breakers, **self.embedder.breakers}
+        self._build_servers(registry)
 
     def _stages(self, attempts: Attempts, recorder: Recorder) -> Stages:
         escalation = self.config.policy.escalation
@@ -122,24 +126,43 @@ class Gateway:
             if self.config.backends[name].engine == engine:
                 breaker.forget()
 
-    def _build_servers(self, attempts: Attempts, registry: CollectorRegistry) -> None:
+    def _build_servers(self, registry: CollectorRegistry) -> None:
         server = self.config.server
-        readiness = ReadinessProbe(self.table, self.gate.states, attempts.breakers, asyncio.get_running_loop().time)
+        readiness = ReadinessProbe(self.table, self.gate.states, self._breakers, asyncio.get_running_loop().time)
         door = Door(self.identities, self.drain, server.max_body_bytes, server.body_timeout_s)
         endpoints: dict[str, Asgi] = {
             CHAT_PATH: AnswerEndpoint(OpenAIChat(), self.broker, door),
             MESSAGES_PATH: AnswerEndpoint(AnthropicMessages(), self.broker, door),
             COUNT_PATH: CountEndpoint(AnthropicCount(), self.broker, door),
+            EMBEDDINGS_PATH: EmbeddingEndpoint(self.embedder, door),
         }
         pages = Pages(self.version, self.table, self.identities, readiness, self.drain)
         self.api = Edge(endpoints, pages.app)
         self.admin = build_admin(self.version, registry, self.gate, readiness)
 
-    async def _backend(self, name: str, stack: AsyncExitStack) -> BackendPort:
-        view = nowhere if self.engines is None else self.engines.view
-        backend, client = connected(self.table.specs[name], self.config, view, self._trust.context(name))
-        stack.push_async_callback(client.close)
-        return backend
+    def _backends(self, stack: AsyncExitStack) -> dict[str, BackendPort]:
+        """Those that write text."""
+        found = {}
+        for name, spec in self.table.specs.items():
+            if spec.vectors is None:
+                tls = self._trust.context(name)
+                found[name], client = connected(spec, self.config, self._view, tls)
+                stack.push_async_callback(client.close)
+        return found
+
+    def _embedder(self, recorder: Recorder, stack: AsyncExitStack) -> Embedder:
+        found = {}
+        for name, spec in self.table.specs.items():
+            if spec.vectors is not None:
+                tls = self._trust.context(name)
+                found[name], client = connected_vectors(spec, self.config, self._view, tls)
+                stack.push_async_callback(client.close)
+        settings = nouns.embedder_settings(self.config)
+        return Embedder(policy(self.config), self.table, found, self.gate, recorder.record, settings)
+
+    @property
+    def _view(self) -> View:
+        return nowhere if self.engines is None else self.engines.view
 
 
 def _prepare(home: Path) -> None:

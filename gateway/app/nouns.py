@@ -1,6 +1,7 @@
 """From the configuration to the plain values that stages are built with. Pure."""
 
 import hashlib
+from decimal import Decimal
 from types import MappingProxyType
 
 import msgspec
@@ -13,6 +14,8 @@ from gateway.classify import DEFAULT_TASKS, TaskRule
 from gateway.config.promises import SlaClass as SlaSection
 from gateway.config.schema import Backend, Config, Engine, Params, Timeouts
 from gateway.config.sites import default_regions, sites, tenant_regions
+from gateway.config.vectors import gives_vectors
+from gateway.embedder import EmbedderSettings
 from gateway.escalation import Limits
 from gateway.gate import GateSettings
 from gateway.policy import Identities, Lengths
@@ -51,6 +54,7 @@ def backend_specs(config: Config) -> dict[str, BackendSpec]:
             capabilities=_capabilities(backend, engine),
             context=backend.context or (None if engine is None else engine.context),
             max_output=backend.max_output,
+            vectors=_vectors(config, backend, engine),
         )
     return specs
 
@@ -152,6 +156,15 @@ def broker_settings(config: Config) -> BrokerSettings:
     )
 
 
+def embedder_settings(config: Config) -> EmbedderSettings:
+    """How often, and for how long, vectors are asked for."""
+    return EmbedderSettings(
+        max_attempts=config.policy.escalation.max_attempts,
+        request_timeout_s=config.server.request_timeout_s,
+        policy_hash=policy_hash(config),
+    )
+
+
 def gate_settings(config: Config) -> GateSettings:
     """How long to wait for a slot."""
     return GateSettings(
@@ -196,9 +209,19 @@ def _left_out(value: object) -> str:
     raise TypeError(f"a configuration holds a {type(value).__name__}")
 
 
+def _vectors(config: Config, backend: Backend, engine: Engine | None) -> str | None:
+    """The name of what a backend gives instead of text. The same file pooled in two ways gives two kinds of vectors."""
+    if not gives_vectors(config, backend):
+        return None
+    model = backend.model or (engine and engine.model) or f"as {backend.engine} serves it"
+    return model if engine is None or engine.pooling is None else f"{model}, pooled by {engine.pooling}"
+
+
 def _price(backend: Backend) -> Price:
     price = backend.price
-    return Price() if price is None else price_from_dollars(price.input, price.output, price.cached, price.cache_write)
+    if price is None:
+        return Price()
+    return price_from_dollars(price.input, price.output or Decimal(0), price.cached, price.cache_write)
 
 
 def _capabilities(backend: Backend, engine: Engine | None) -> frozenset[Capability]:

@@ -74,7 +74,8 @@ def _backends(lines: tuple[BackendLine, ...]) -> Table:
     for line in ranked:
         prices = (_price(line.input), _price(line.cached), _price(line.output))
         where = _where(line.region, on_box=line.on_box)
-        table.add_row(line.tier or "none", line.name, line.model or "as served", line.via, where, *prices)
+        tier = line.tier or ("vectors" if line.vectors else "none")
+        table.add_row(tier, line.name, line.model or "as served", line.via, where, *prices)
     return table
 
 

@@ -8,6 +8,7 @@ from gateway.cli.lengths import lengths
 from gateway.config.addresses import listen_address, loopback
 from gateway.config.schema import Config, Server, Tenant
 from gateway.config.sites import default_regions, eligible, engine_on_box, site, sites, tenant_regions
+from gateway.config.vectors import embedders, gives_vectors
 from gateway.types import TIERS, Tier
 
 
@@ -24,10 +25,13 @@ class EngineLine(Struct, frozen=True, kw_only=True):
 
 
 class BackendLine(Struct, frozen=True, kw_only=True):
-    """One backend. Prices are US dollars per million tokens; `tier` is None where it is in none."""
+    """One backend. Prices are US dollars per million tokens; `tier` is None where it is in none. `vectors` are all that
+    it gives, or text is.
+    """
 
     name: str
     tier: Tier | None
+    vectors: bool
     model: str | None
     via: str
     region: str
@@ -98,10 +102,11 @@ def _backend(config: Config, name: str) -> BackendLine:
     assert place is not None
     engine = config.engines.get(backend.engine or "")
     price = backend.price
-    cost = (price.input, price.output, price.cached) if price else (Decimal(0), Decimal(0), None)
+    cost = (price.input, price.output or Decimal(0), price.cached) if price else (Decimal(0), Decimal(0), None)
     return BackendLine(
         name=name,
         tier=next((tier for tier in TIERS if name in _names(config, tier)), None),
+        vectors=gives_vectors(config, backend),
         model=backend.model if engine is None else engine.model,
         via=f"engine {backend.engine}" if engine is not None else str(backend.provider),
         region=place.region,
@@ -148,8 +153,11 @@ def _escalation(config: Config) -> str:
 
 def _names_asked_for(config: Config) -> tuple[str, ...]:
     tiered = {name for tier in TIERS for name in _names(config, tier)}
-    untiered = [name for name in config.backends if name not in tiered]
+    given = embedders(config)
+    untiered = [name for name in config.backends if name not in tiered and name not in given]
     said = [f"{', '.join(untiered)}: only when asked for by name, being in no tier."] if untiered else []
+    if given:
+        said.append(f"{', '.join(given)}: vectors, at /v1/embeddings alone.")
     if "*" in config.aliases:
         said.append(f"A model name that nothing here has is taken for {config.aliases['*']}.")
     return tuple(said)

@@ -1,9 +1,11 @@
 """What values of the configuration are made of: names, addresses, amounts, and the base of every section."""
 
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, WithJsonSchema
+
+from gateway.types import Tier
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 LISTEN_PATTERN = r"^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$"
@@ -19,6 +21,7 @@ ProxyUrl = Annotated[str, Field(pattern=PROXY_PATTERN)]
 FilePath = Annotated[str, Field(min_length=1, max_length=4096)]
 # The pattern is for editors: here it is checked before `${NAME}` is filled in, by `environment.py`.
 Secret = Annotated[SecretStr, WithJsonSchema({"type": "string", "pattern": SECRET_PATTERN})]
+TextTier = Literal[Tier.LIGHT, Tier.MID, Tier.PREMIUM]
 ModelName = Annotated[str, Field(min_length=1, max_length=1000)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Milliseconds = Annotated[int, Field(ge=0, le=3_600_000)]

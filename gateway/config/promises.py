@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from gateway.config.kinds import Count, Dollars, Milliseconds, Name, Section, Share, Tokens
+from gateway.config.kinds import Count, Dollars, Milliseconds, Name, Section, Share, TextTier, Tokens
 from gateway.types import Tier
 
 
@@ -62,9 +62,9 @@ class SlaClass(OutputLimits):
     """Objective: time to first token."""
     itl_ms: Milliseconds | None = None
     """Objective: time between tokens."""
-    default_tier: Tier = Tier.MID
+    default_tier: TextTier = Tier.MID
     """Where work that is not clearly easy starts."""
-    max_tier: Tier = Tier.PREMIUM
+    max_tier: TextTier = Tier.PREMIUM
     """The strongest tier it may use."""
     escalation_priority: bool = False
     """Escalates even while escalation is throttled."""
@@ -77,7 +77,7 @@ class SlaClass(OutputLimits):
 class Task(OutputLimits):
     """What is known of a kind of work before the prompt is read."""
 
-    start: Tier | None = None
+    start: TextTier | None = None
     """Where it starts; by complexity alone unless given."""
     expected_output: Tokens | None = None
     """Tokens an answer usually has, for cost estimates."""

@@ -79,6 +79,10 @@ class Engine(Section):
     """Tokens per request, prompt and answer."""
     threads: Count | None = None
     """CPU threads; all cores unless given."""
+    runner: Literal["generate", "pooling"] = "generate"
+    """generate: it writes text. pooling: it gives vectors, for /v1/embeddings alone."""
+    pooling: Literal["mean", "last", "cls"] | None = None
+    """llama_cpp with runner: pooling: how a model made to write is pooled; one made for embeddings says it itself."""
     on_box: bool | None = None
     """attached: data sent there does not leave the box. Loopback addresses are on the box."""
     region: Name | None = None
@@ -94,8 +98,8 @@ class Price(Section):
 
     input: Dollars
     """Prompt tokens."""
-    output: Dollars
-    """Tokens written, reasoning included."""
+    output: Dollars | None = None
+    """Tokens written, reasoning included. Vectors have none."""
     cached: Dollars | None = None
     """Prompt tokens read from the provider's cache; the input price unless given."""
     cache_write: Dollars | None = None
@@ -155,6 +159,10 @@ class Backend(Section):
     """Tokens, prompt and answer, if the model has a limit."""
     max_output: Tokens | None = None
     """Most tokens it writes."""
+    embeddings: bool = False
+    """provider: it gives vectors, and stands in no tier. An engine with runner: pooling does anyway."""
+    completions: bool = False
+    """provider: it goes on with a raw prompt at /completions, as engines do. Else prompts become chats."""
     capabilities: frozenset[Capability] | None = None
     """What it can do, if not what its kind usually can."""
     params: Params = Params()

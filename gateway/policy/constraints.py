@@ -5,13 +5,14 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Struct
 
-from gateway.errors import RequestError
+from gateway.errors import Code, RequestError
 from gateway.messages import ChatRequest
 from gateway.policy.capability import needs
 from gateway.policy.output import Excess, OutputLimit, output_limit
 from gateway.policy.prompt import Fitted, Limit, fitted, shortened
 from gateway.policy.residency import Regions, narrow
 from gateway.types import Allowance, Constraints, Identity, SlaClass, TokenCount
+from gateway.vectors import EmbeddingRequest
 
 # Room an answer needs at least for a backend's context to count as large enough. A caller's `max_tokens` is a
 # ceiling, not a wish: asking for it whole would send "hello" to the cloud because a client's default is 4,096.
@@ -44,13 +45,7 @@ class Policy:
 
     def fit(self, request: ChatRequest, identity: Identity, prompt: TokenCount) -> Fitted:
         """The request, short enough for whom it comes from; `prompt` is its size. Raises RequestError."""
-        sla, everybody = identity.sla, self._lengths.everybody
-        limits = [
-            Limit(tokens, whom)
-            for tokens, whom in ((everybody.max_prompt, _EVERYBODY), (sla.allowance.max_prompt, _class(sla)))
-            if tokens is not None
-        ]
-        return fitted(request, prompt, limits, truncate=sla.truncate)
+        return fitted(request, prompt, self._prompt_limits(identity.sla), truncate=identity.sla.truncate)
 
     def fit_into(self, whole: Fitted, identity: Identity, context: int) -> Fitted | None:
         """The same for a backend's context, where nobody who may answer has a larger one; None where it cannot be."""
@@ -88,6 +83,36 @@ class Policy:
             deadline=deadline,
             escalation_allowed=not hints.no_escalation,
         )
+
+    def constrain_vectors(
+        self, request: EmbeddingRequest, identity: Identity, longest: int, deadline: float
+    ) -> Constraints:
+        """The same for a request for vectors, whose `longest` text has at least so many tokens. Raises RequestError.
+
+        At least, because nobody else could take it: what may yet fit is for the backend to count.
+        """
+        for limit in self._prompt_limits(identity.sla):
+            if longest > limit.tokens:
+                raise RequestError(
+                    f"a text has at least {longest} tokens; at most {limit.tokens} are allowed ({limit.whom})",
+                    code=Code.CONTEXT_LENGTH_EXCEEDED,
+                    param="input",
+                )
+        hints = request.hints
+        wanted = None if hints.region is None else self._regions.expand((hints.region,))
+        return Constraints(
+            regions=narrow(identity.regions, wanted),
+            local_only=self._local_only or identity.local_only or hints.local_only,
+            needs=frozenset(),
+            tokens_needed=longest,
+            sla=identity.sla,
+            deadline=deadline,
+            escalation_allowed=False,
+        )
+
+    def _prompt_limits(self, sla: SlaClass) -> list[Limit]:
+        allowed = ((self._lengths.everybody.max_prompt, _EVERYBODY), (sla.allowance.max_prompt, _class(sla)))
+        return [Limit(tokens, whom) for tokens, whom in allowed if tokens is not None]
 
 
 def _leaves_room_to_think(request: ChatRequest, limit: OutputLimit) -> None:

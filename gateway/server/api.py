@@ -2,6 +2,7 @@
 
 POST /v1/chat/completions           key      endpoint.py with openai.py, raw ASGI
 POST /v1/messages[/count_tokens]    key      endpoint.py with anthropic.py, raw ASGI
+POST /v1/embeddings                 key      embeddings.py, raw ASGI
 GET  /v1/models[/{name}]            key      below
 GET  /health, /ready                open     the process lives; some tier can answer
 GET  /docs, /openapi.json           open     what stands here, for people and programs

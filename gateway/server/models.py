@@ -36,7 +36,7 @@ def _meaning(name: str, table: RoutingTable) -> dict[str, Any]:
     if spec is not None:
         return {
             "kind": "backend",
-            "tier": table.tier_of(name),
+            "tier": table.tier_of(name),  # `vectors` where it gives those
             "model": spec.model,
             "on_box": spec.on_box,
             "region": spec.region,

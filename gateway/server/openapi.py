@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from gateway.wire.anthropic_request import CountBody, MessageBody
+from gateway.wire.openai_embeddings import EmbeddingBody
 from gateway.wire.openai_request import ChatBody
 
 Document = dict[str, Any]
@@ -14,6 +15,7 @@ Document = dict[str, Any]
 CHAT_PATH = "/v1/chat/completions"
 MESSAGES_PATH = "/v1/messages"
 COUNT_PATH = "/v1/messages/count_tokens"
+EMBEDDINGS_PATH = "/v1/embeddings"
 
 _CHAT = """\
 Answers a chat. `model` is `auto` (routed), a tier (`light`, `mid`, `premium`), a backend's name (pinned), or an alias.
@@ -35,6 +37,11 @@ Counts the tokens of a prompt, as the backend that would be asked first counts t
 tell (`quality: exact`) or how far off an estimate may be (`error`). It goes where an answer could come from and nowhere
 else, costs nothing, and leaves no row in the ledger.
 """
+_EMBEDDINGS = """\
+Gives a vector for each text. `model` is the name of a backend that gives vectors, an alias of it, or its model's own
+name; `auto` will do where there is one such model only. A request may be answered by another backend of the same model,
+and never by another model, because vectors of two models do not compare. Lists of tokens must be of that model.
+"""
 _HINTS = (
     ("x-forebay-task", "Kind of work, for example `faq`, `summary`, `reasoning`."),
     ("x-forebay-requires-reasoning", "`true` or `false`."),
@@ -50,14 +57,15 @@ def document(app: FastAPI) -> Document:
     """The whole document."""
     found = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     schemas, components = msgspec.json.schema_components(
-        [ChatBody, MessageBody, CountBody], ref_template="#/components/schemas/{name}"
+        [ChatBody, MessageBody, CountBody, EmbeddingBody], ref_template="#/components/schemas/{name}"
     )
     found.setdefault("components", {}).setdefault("schemas", {}).update(components)
-    chat, message, count = schemas
+    chat, message, count, embedding = schemas
     found["paths"] |= {
         CHAT_PATH: _operation("Chat completions", _CHAT, "chat_completions", chat),
         MESSAGES_PATH: _operation("Messages", _MESSAGES, "messages", message),
         COUNT_PATH: _operation("Tokens of a message", _COUNT, "count_tokens", count),
+        EMBEDDINGS_PATH: _operation("Embeddings", _EMBEDDINGS, "embeddings", embedding),
     }
     return found
 

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from gateway.backends.breaker import Breaker
 from gateway.routing import RoutingTable
-from gateway.types import TIERS, GateState
+from gateway.types import TIERS, GateState, Tier
 
 
 class BackendState(Struct, frozen=True):
@@ -24,7 +24,7 @@ class TierState(Struct, frozen=True):
 
 
 class Readiness(Struct, frozen=True):
-    """What GET /ready answers."""
+    """What GET /ready answers. Vectors alone make nobody ready who could also write text."""
 
     status: str
     tiers: dict[str, TierState]
@@ -54,13 +54,19 @@ class ReadinessProbe:
         """The state of everything at this moment; while draining nothing is ready."""
         engines = {state.engine: state for state in self._gate_states()}
         tiers = {}
-        for tier in TIERS:
-            backends = {name: self._backend(name, engines) for name in self._table.tiers[tier]}
+        for tier, names in self._names().items():
+            backends = {name: self._backend(name, engines) for name in names}
             state = "ready" if any(each.state == "ready" for each in backends.values()) else "unavailable"
             tiers[tier.value] = TierState(state if backends else "absent", backends)
-        answering = any(tier.state == "ready" for tier in tiers.values())
+        text = [tiers[tier] for tier in TIERS if tiers[tier].backends]
+        answering = any(tier.state == "ready" for tier in text or tiers.values())
         status = "draining" if draining else "ready" if answering else "not_ready"
         return Readiness(status, tiers)
+
+    def _names(self) -> dict[Tier, tuple[str, ...]]:
+        """The backends of each tier, and those that give vectors, where there are any."""
+        vectors = tuple(name for name, spec in self._table.specs.items() if spec.vectors is not None)
+        return self._table.tiers | ({Tier.VECTORS: vectors} if vectors else {})
 
     def _backend(self, name: str, engines: Mapping[str, GateState]) -> BackendState:
         engine = self._table.specs[name].engine

@@ -4,7 +4,8 @@ Two rates stand here and nowhere else. Escalation rate = escalated requests ÷ a
 accepted light answers ÷ light attempts. Accepted is an answer that was found good enough and went out whole: one that
 went out because nobody stronger could be asked, or because they failed, is not. Every physical call of the light tier
 is an attempt, also one that failed, broke off, or whose caller hung up. Both are exported as counters to divide over
-any window, and as gauges over the life of the process for people.
+any window, and as gauges over the life of the process for people. A request for vectors is no part of them: nobody
+could have escalated it.
 """
 
 from collections.abc import Callable, Iterable
@@ -17,6 +18,7 @@ from gateway.messages import UsageQuality
 from gateway.outcome import AttemptRecord, Outcome, OutcomeStatus
 from gateway.prices import NANO
 from gateway.types import GateState, Tier
+from gateway.vectors import TASK
 
 _TTFT_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.7, 1, 1.5, 2, 3, 5, 10, 30)
 _LATENCY_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -27,7 +29,7 @@ class Metrics:
     """Counts outcomes. `tasks` are the names that may become a label; others are counted as `other`."""
 
     def __init__(self, registry: CollectorRegistry, tasks: Iterable[str]) -> None:
-        self._tasks = frozenset(tasks)
+        self._tasks = frozenset((*tasks, TASK))
         self._escalated = 0
         self._requests = 0
         self._light_attempts = 0
@@ -74,8 +76,9 @@ class Metrics:
         answer, classification = outcome.answer, outcome.classification
         tier = "none" if answer is None else answer.tier.value
         task = None if classification is None else classification.task
-        self._requests += 1
-        self._cost_nano += outcome.cost_nano
+        if not outcome.for_vectors:
+            self._requests += 1
+            self._cost_nano += outcome.cost_nano
         self.requests.labels(
             tier,
             "none" if answer is None else answer.reason.value,

@@ -193,6 +193,44 @@ def three_apis(second_engine: str, strict: FaultServer, frail: Iterable[str]) ->
     )
 
 
+def embedders(faults: FaultServer, embedding_model: str, text_model: str) -> Config:
+    """Vectors of two engines of this box, and of one cloud model in two regions, first the one outside the union.
+
+    A key of a tenant is `key-of-<tenant>`. `mini` writes text; all of the cloud is the fault server.
+    """
+    quick = {"connect_s": 2, "first_token_s": 2, "idle_s": 2, "total_s": 3}
+    cloud: Config = {"embeddings": True, "price": {"input": 0.131}, "timeouts": quick, "model": "embed-large"}
+    tenants: Config = {"globex": {}, "acme": {"regions": ["eu-west"]}, "vault": {"local_only": True}}
+    return base(
+        engines={
+            "minilm": {"kind": "llama_cpp", "model": embedding_model, "runner": "pooling", "context": 512},
+            "pooled": {
+                "kind": "llama_cpp",
+                "model": text_model,
+                "runner": "pooling",
+                "pooling": "mean",
+                "context": 512,
+            },
+        },
+        backends={
+            "minilm": {"engine": "minilm"},
+            "pooled": {"engine": "pooled"},
+            "cloud-us": provider(faults, **cloud, region="us-east"),
+            "cloud-eu": provider(faults, **cloud, region="eu-west"),
+            "other": provider(faults, "embed-other", embeddings=True, price={"input": 0.017}),
+            "mini": provider(faults, "mid", price=PRICES["mid"]),
+        },
+        tiers={"light": [], "mid": ["mini"], "premium": []},
+        aliases={"text-embedding-3-small": "minilm", "text-embedding-ada-002": "cloud-us"},
+        auth={"mode": "keys"},
+        classes={"free": {"default_tier": "light", "max_tier": "light"}},
+        tenants={
+            name: {"class": "free", **tenant, "keys": [{"name": "ci", "hash": hash_of(f"key-of-{name}")}]}
+            for name, tenant in tenants.items()
+        },
+    )
+
+
 LIGHT = "smollm2-135m-instruct"
 """What the fault server is called when it plays the light engine; the others are `mid` and `premium`."""
 

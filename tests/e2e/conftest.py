@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.configs import LIGHT, PRICES, SECRETS, frail, real_tiers, three_apis, three_tiers, two_regions
+from tests.e2e.configs import LIGHT, PRICES, SECRETS, embedders, frail, real_tiers, three_apis, three_tiers, two_regions
 from tests.e2e.homes import home_folder
 from tests.e2e.second_engine import second_engine
 from tests.e2e.stack import Stack, running
@@ -170,3 +170,17 @@ def blackhole() -> Iterator[str]:
             caller.settimeout(0)
             caller.connect_ex(address)
         yield f"http://127.0.0.1:{address[1]}"
+
+
+@pytest.fixture(scope="session")
+def the_embedders(the_fault_server: FaultServer, embedding_model_path: Path, model_path: Path) -> Iterator[Stack]:
+    """A gateway that gives vectors."""
+    the_fault_server.prices(**{"embed-large": Price("0.131"), "embed-other": Price("0.017")})
+    with running(embedders(the_fault_server, str(embedding_model_path), str(model_path))) as stack:
+        yield stack.ready("vectors")
+
+
+@pytest.fixture
+def vectors(the_embedders: Stack, faults: FaultServer) -> Stack:
+    """A gateway that gives vectors, shared: tests leave its breakers closed."""
+    return the_embedders

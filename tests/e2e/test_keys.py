@@ -128,6 +128,7 @@ ROUTES = {
     ("POST", "/v1/chat/completions"): 401,
     ("POST", "/v1/messages"): 401,
     ("POST", "/v1/messages/count_tokens"): 401,
+    ("POST", "/v1/embeddings"): 401,
 }
 
 

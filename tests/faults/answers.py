@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.faults.behaviours import Says, Status
 from tests.faults.http1 import LAST_CHUNK, chunk, head, whole
+from tests.faults.vectors import inputs, vectors
 
 _WORD = re.compile(r"\s*\S+(?:\s+\Z)?")
 _CREATED = 1_700_000_000
@@ -39,13 +40,17 @@ def words(text: str) -> list[str]:
 
 
 def prompt_tokens(call: dict[str, Any]) -> int:
-    """The tokens of a prompt: its words, and two around each message."""
+    """The tokens of a prompt: its words, and two around each message; of texts for vectors nothing is around them."""
+    if "input" in call:
+        return sum(len(words(each)) if isinstance(each, str) else len(each) for each in inputs(call))
     texts = [message.get("content") or "" for message in call["messages"]]
     return sum(2 + len(words(text if isinstance(text, str) else json.dumps(text))) for text in texts)
 
 
 def completion_words(says: Says, call: dict[str, Any]) -> int:
-    """The tokens of a whole answer, all choices together."""
+    """The tokens of a whole answer, all choices together; vectors have none."""
+    if "input" in call:
+        return 0
     tools = sum(len(words(tool.arguments)) + 1 for tool in says.tools)
     one = len(words(says.text or "")) + len(words(says.refusal or "")) + len(words(says.reasoning or "")) + tools
     return one * int(call.get("n") or 1)
@@ -53,6 +58,8 @@ def completion_words(says: Says, call: dict[str, Any]) -> int:
 
 def respond(says: Says, call: dict[str, Any]) -> Response:
     """The response to a call."""
+    if "input" in call:
+        return _whole(says, call, vectors(says, call, usage(says, call)))
     return _streamed(says, call) if call.get("stream") else _unstreamed(says, call)
 
 
@@ -78,6 +85,10 @@ def _unstreamed(says: Says, call: dict[str, Any]) -> Response:
         "choices": [_choice(says, call, index) for index in range(call.get("n") or 1)],
         **({"usage": usage(says, call)} if says.usage == "given" else {}),
     }
+    return _whole(says, call, body)
+
+
+def _whole(says: Says, call: dict[str, Any], body: dict[str, Any]) -> Response:
     raw = json.dumps(body).encode()
     headers = {"content-type": "application/json", **says.headers}
     if says.gzip:

@@ -74,6 +74,7 @@ def test_of_several_reasons_the_widest_is_told(kinds: set[Reason]) -> None:
 
 
 def test_tiers_have_an_order() -> None:
-    """From the cheapest to the strongest, and nothing beside them."""
+    """From the cheapest to the strongest, and beside them only vectors, from which nobody is shut out."""
     assert [tier.rank for tier in TIERS] == [0, 1, 2]
-    assert set(TIERS) == set(Tier)
+    assert {*TIERS, Tier.VECTORS} == set(Tier)
+    assert Tier.VECTORS.rank == min(tier.rank for tier in TIERS)

@@ -7,6 +7,7 @@ from gateway.config.addresses import HIGHEST_PORT, loopback, url_host, url_port
 from gateway.config.findings import Finding, Path, found
 from gateway.config.schema import Backend, Config, Params
 from gateway.config.suggest import nearest
+from gateway.config.vectors import gives_vectors
 from gateway.types import Capability
 
 _NOT_ANTHROPICS = frozenset({Capability.JSON_OBJECT, Capability.LOGPROBS, Capability.MULTIPLE_CHOICES})
@@ -64,6 +65,46 @@ def provider_has_a_price(config: Config) -> Iterator[Finding]:
     for path, _ in _providers(config, "price"):
         message = "missing key; write US dollars per million tokens, or {input: 0, output: 0} if it is free"
         yield found((*path, "price"), message, depends=((*path, "provider"),))
+
+
+def provider_has_an_output_price(config: Config) -> Iterator[Finding]:
+    """What writes text is paid for it; vectors are paid by what is read alone."""
+    for path, backend in _all(config):
+        if backend.price is not None and backend.price.output is None and not gives_vectors(config, backend):
+            message = "missing key; write US dollars per million tokens written (only vectors have none)"
+            yield found((*path, "price", "output"), message, depends=((*path, "embeddings"), (*path, "engine")))
+
+
+def engine_says_what_it_is_for(config: Config) -> Iterator[Finding]:
+    """Whether an engine gives vectors, and that it goes on with raw prompts, is not for its backend to say."""
+    for path, backend in _all(config):
+        engine = config.engines.get(backend.engine or "")
+        if engine is None:
+            continue
+        depends = ((*path, "engine"), ("engines", backend.engine or "", "runner"))
+        if backend.embeddings and engine.runner != "pooling":
+            message = "its engine {} writes text; write runner: pooling there, or remove the line"
+            yield found((*path, "embeddings"), message, backend.engine or "", depends=depends)
+        if backend.completions:
+            yield found((*path, "completions"), "only for a provider; engines do so anyway", depends=depends)
+
+
+def anthropic_gives_no_vectors(config: Config) -> Iterator[Finding]:
+    """Its API has neither embeddings nor raw prompts."""
+    for path, backend in _all(config):
+        for key in ("embeddings", "completions"):
+            if backend.provider == "anthropic" and getattr(backend, key):
+                yield found((*path, key), "Anthropic's API has none; remove the line", depends=((*path, "provider"),))
+
+
+def vectors_have_no_text(config: Config) -> Iterator[Finding]:
+    """What concerns an answer in words has no effect on one in numbers."""
+    for path, backend in _all(config):
+        if gives_vectors(config, backend):
+            for key in ("max_output", "capabilities", "completions"):
+                if getattr(backend, key):
+                    depends = ((*path, "embeddings"), (*path, "engine"))
+                    yield found((*path, key), "remove the line; this backend gives vectors", depends=depends)
 
 
 def provider_has_a_region(config: Config) -> Iterator[Finding]:
@@ -169,6 +210,10 @@ RULES = (
     provider_has_an_address,
     provider_has_a_model,
     provider_has_a_price,
+    provider_has_an_output_price,
+    engine_says_what_it_is_for,
+    anthropic_gives_no_vectors,
+    vectors_have_no_text,
     provider_has_a_region,
     anthropic_can_so_much,
     https_off_the_box,

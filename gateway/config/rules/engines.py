@@ -35,8 +35,26 @@ def keys_have_an_effect(config: Config) -> Iterator[Finding]:
             if getattr(engine, key) not in (None, ()):
                 yield found((*path, key), _ONLY_ATTACHED, depends=((*path, "kind"),))
     for path, engine in _of_kind(config, "attached"):
-        if engine.threads is not None:
-            yield found((*path, "threads"), _ONLY_LLAMA, depends=((*path, "kind"),))
+        for key in ("threads", "pooling"):
+            if getattr(engine, key) is not None:
+                yield found((*path, key), _ONLY_LLAMA, depends=((*path, "kind"),))
+
+
+def pooling_is_for_its_runner(config: Config) -> Iterator[Finding]:
+    """An engine that writes text pools nothing."""
+    for path, engine in _of_kind(config, "llama_cpp"):
+        if engine.pooling is not None and engine.runner != "pooling":
+            message = "only with runner: pooling, which gives vectors instead of text"
+            yield found((*path, "pooling"), message, depends=((*path, "kind"), (*path, "runner")))
+
+
+def vectors_need_no_capabilities(config: Config) -> Iterator[Finding]:
+    """They name what a text may need; whoever lists some thinks of another engine."""
+    for name, engine in config.engines.items():
+        if engine.runner == "pooling" and engine.capabilities is not None:
+            path: Path = ("engines", name)
+            message = "remove the line; an engine with runner: pooling gives vectors, and nothing else"
+            yield found((*path, "capabilities"), message, depends=((*path, "runner"),))
 
 
 def urls_end_before_the_version(config: Config) -> Iterator[Finding]:
@@ -107,6 +125,8 @@ RULES = (
     llama_cpp_needs_a_model,
     attached_needs_urls,
     keys_have_an_effect,
+    pooling_is_for_its_runner,
+    vectors_need_no_capabilities,
     urls_end_before_the_version,
     https_off_the_box,
     ca_is_for_https,

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from gateway.config.findings import Finding, Path, found
 from gateway.config.schema import Config
 from gateway.config.suggest import nearest
+from gateway.config.vectors import embedders
 from gateway.types import TIERS
 
 AUTO = "auto"
@@ -19,6 +20,17 @@ def tiers_name_backends(config: Config) -> Iterator[Finding]:
             yield found(path, "no backend is called {}", name, suggestion=near, depends=(("backends", name),))
 
 
+def tiers_write_text(config: Config) -> Iterator[Finding]:
+    """Vectors are asked for by their model's name, and no tier is stronger in them than another."""
+    given = embedders(config)
+    for path, name in _listed(config):
+        if name in given:
+            backend: Path = ("backends", name)
+            message = "{} gives vectors, not text; remove it: clients ask for it by its name"
+            depends = ((*backend, "embeddings"), (*backend, "engine"))
+            yield found(path, message, name, depends=depends)
+
+
 def one_tier_each(config: Config) -> Iterator[Finding]:
     """The tier of a backend says how strong it is, so it has one."""
     first: dict[str, Path] = {}
@@ -29,8 +41,8 @@ def one_tier_each(config: Config) -> Iterator[Finding]:
 
 
 def some_tier_answers(config: Config) -> Iterator[Finding]:
-    """With every tier empty, nothing could be answered but pinned requests."""
-    if not any(True for _ in _listed(config)):
+    """With every tier empty, nothing could be answered but pinned requests; vectors always are."""
+    if not any(True for _ in _listed(config)) and len(embedders(config)) < len(config.backends):
         yield found(("tiers",), "every tier is empty; list a backend in one of light, mid, premium")
 
 
@@ -73,6 +85,7 @@ def _listed(config: Config) -> Iterator[tuple[Path, str]]:
 
 RULES = (
     tiers_name_backends,
+    tiers_write_text,
     one_tier_each,
     some_tier_answers,
     backend_names_are_free,
