@@ -25,7 +25,7 @@ from gateway.server.drain import Drain
 from gateway.server.http import Asgi, Headers, Receive, Scope, Send
 from gateway.server.models import model_entry, model_list
 from gateway.server.readiness import ReadinessProbe
-from gateway.wire.openai_answer import error_body
+from gateway.wire import anthropic_answer, openai_answer
 
 
 class Edge:
@@ -105,15 +105,19 @@ class Pages:
 
 
 def _errors(app: FastAPI) -> None:
-    """Every error in OpenAI's shape, those of the framework included."""
+    """Every error in OpenAI's shape, or in Anthropic's below its address; those of the framework included."""
 
     @app.exception_handler(AnswerError)
     async def ours(_: Request, error: AnswerError) -> Response:
-        return Response(error_body(error), error.status, media_type="application/json")
+        return Response(openai_answer.error_body(error), error.status, media_type="application/json")
 
     @app.exception_handler(HTTPException)
     async def theirs(request: Request, error: HTTPException) -> Response:
         codes = {404: Code.ROUTE_NOT_FOUND, 405: Code.METHOD_NOT_ALLOWED}
         message = f"{request.scope['method']} {request.scope['path']}: {error.detail}"
         told = AnswerError(message, code=codes.get(error.status_code, Code.INVALID_VALUE), status=error.status_code)
-        return Response(error_body(told), error.status_code, media_type="application/json")
+        if not request.scope["path"].startswith(openapi.MESSAGES_PATH):
+            return Response(openai_answer.error_body(told), error.status_code, media_type="application/json")
+        name = Headers(request.scope["headers"]).request_id()
+        body = anthropic_answer.error_body(told, name)
+        return Response(body, error.status_code, {"request-id": name}, media_type="application/json")

@@ -1,5 +1,6 @@
-"""GET /v1/models: the names a caller may ask for."""
+"""GET /v1/models: the names a caller may ask for, in an object that the clients of both APIs can read."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from gateway.routing import ANY_NAME, AUTO, RoutingTable
@@ -7,8 +8,15 @@ from gateway.types import TIERS
 
 
 def model_list(table: RoutingTable, created: int) -> dict[str, Any]:
-    """OpenAI's list; each entry also says under `forebay` what the name stands for."""
-    return {"object": "list", "data": [_entry(name, created, table) for name in table.names()]}
+    """OpenAI's list and Anthropic's only page; each entry also says under `forebay` what the name stands for."""
+    names = list(table.names())
+    return {
+        "object": "list",
+        "data": [_entry(name, created, table) for name in names],
+        "has_more": False,
+        "first_id": names[0] if names else None,
+        "last_id": names[-1] if names else None,
+    }
 
 
 def model_entry(table: RoutingTable, name: str, created: int) -> dict[str, Any] | None:
@@ -20,7 +28,10 @@ def _entry(name: str, created: int, table: RoutingTable) -> dict[str, Any]:
     return {
         "id": name,
         "object": "model",
+        "type": "model",
+        "display_name": name,
         "created": created,
+        "created_at": datetime.fromtimestamp(created, UTC).isoformat(),
         "owned_by": "forebay",
         "forebay": _meaning(name, table),
     }

@@ -337,3 +337,20 @@ def test_the_address_takes_posts_of_this_api_only(real: Stack) -> None:
         assert answer.status_code == status
         assert answer.json()["type"] == "error"
         assert answer.json()["error"]["type"] == "invalid_request_error"
+
+
+def test_what_is_not_there_is_not_there_in_this_apis_shape(real: Stack) -> None:
+    """Batches of messages, for one."""
+    with real.anthropic() as client, pytest.raises(anthropic.NotFoundError) as caught:
+        client.messages.batches.list()
+    assert (caught.value.type, caught.value.status_code) == ("not_found_error", 404)
+
+
+def test_models_are_listed(real: Stack) -> None:
+    """The same list as in the other API, all on one page."""
+    with real.anthropic() as client, real.openai() as other:
+        models = list(client.models.list())
+        one = client.models.retrieve("local")
+        assert [model.id for model in models] == [model.id for model in other.models.list()]
+    assert {(model.type, model.display_name == model.id) for model in models} == {("model", True)}
+    assert (one.id, one.created_at.tzinfo is not None) == ("local", True)
