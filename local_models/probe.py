@@ -76,7 +76,9 @@ class EngineProbe:
         return Verdict(ok=False, why=_trouble(answer))
 
     async def canary(self, runner: Runner = "generate") -> Verdict:
-        """Well when a model is listed and answers: a chat with one token, or a text with a vector."""
+        """Well when a model is listed and answers: a chat with one token or, where it knows no chats, a text with one;
+        or a text with a vector.
+        """
         try:
             models = await self._http.get(f"{self._url}/v1/models", timeout=_QUICK_S)
             if models.status_code != httpx.codes.OK:
@@ -85,12 +87,11 @@ class EngineProbe:
             if not listed:
                 return Verdict(ok=False, why="/v1/models lists no model")
             path, body = _question(runner, listed[0].id)
-            answer = await self._http.post(
-                self._url + path,
-                content=body,
-                headers={"content-type": "application/json"},
-                timeout=_CANARY_S,
-            )
+            answer = await self._ask(path, body)
+            if answer.status_code == httpx.codes.BAD_REQUEST and runner == "generate":
+                # A base model has no chat template: it is well when it goes on with a text.
+                plain = await self._ask("/v1/completions", _text(listed[0].id))
+                answer = plain if plain.status_code == httpx.codes.OK else answer
             if answer.status_code != httpx.codes.OK:
                 return Verdict(ok=False, why=f"{path}: {_trouble(answer)}")
             missing = _missing(runner, answer.content)
@@ -99,6 +100,11 @@ class EngineProbe:
         except msgspec.DecodeError as error:
             return Verdict(ok=False, why=f"not an OpenAI answer: {one_line(str(error))}")
         return Verdict(ok=not missing, why=missing)
+
+    async def _ask(self, path: str, body: bytes) -> httpx.Response:
+        return await self._http.post(
+            self._url + path, content=body, headers={"content-type": "application/json"}, timeout=_CANARY_S
+        )
 
     async def first_model(self) -> str:
         """The first model the server lists; empty when it cannot be had now."""
@@ -125,6 +131,10 @@ def _question(runner: Runner, model: str) -> tuple[str, bytes]:
     message = {"role": "user", "content": "Hello"}
     body = {"model": model, "messages": [message], "max_tokens": 1, "temperature": 0}
     return "/v1/chat/completions", msgspec.json.encode(body)
+
+
+def _text(model: str) -> bytes:
+    return msgspec.json.encode({"model": model, "prompt": "Hello", "max_tokens": 1, "temperature": 0})
 
 
 def _missing(runner: Runner, answer: bytes) -> str:
