@@ -25,9 +25,10 @@ from tests.e2e.configs import PRICES, attached, base, provider
 from tests.e2e.homes import install_model
 from tests.e2e.stack import COMMAND
 from tests.faults.behaviours import Door
-from tests.faults.handle import FaultServer
+from tests.faults.handle import FaultServer, fault_server
 from tests.gateway.nouns import OUTCOME, change
 from tests.local_models.nvml import compile_library, install_driver
+from tests.pki import Authority
 
 LISTEN = "import socket; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); input()"
 DAY = 86_400
@@ -251,10 +252,53 @@ def test_a_key_that_is_refused(patient: Patient, faults: FaultServer, kind: str)
     assert patient.findings("key", "--quick") == []  # nobody was asked
     what, advice = patient.broken("key", "--quick", "--online")
     assert what.startswith("mini and big: ")
-    assert "HTTP 401: it refuses the key in CLOUD_KEY" in what
+    assert "the key in CLOUD_KEY is refused" in what
+    assert what.endswith("HTTP 401")
     assert "bad-key" not in patient.examine("--quick", "--online").out
     patient.export(advice, "good-key")
     assert patient.levels("key", "--quick", "--online") == ["ok"]
+
+
+@pytest.mark.parametrize("key", ["a-secret ", "a-secrét"])
+def test_a_key_that_cannot_be_sent_is_not_shown(patient: Patient, faults: FaultServer, key: str) -> None:
+    """A blank that was copied with it, say: libraries name the whole header in their complaint."""
+    patient.write(cloud(faults))
+    patient.environ["CLOUD_KEY"] = key
+    what, advice = patient.broken("key", "--quick", "--online")
+    assert "cannot be sent" in what
+    ended = patient.examine("--quick", "--online")
+    assert "secr" not in ended.out + ended.err
+    patient.export(advice, "a-secret")
+    assert patient.levels("key", "--quick", "--online") == ["ok"]
+
+
+def test_a_provider_whose_authority_is_unknown(patient: Patient, tmp_path: Path) -> None:
+    """Its certificate is not accepted; with the company's authority in `ca` it is."""
+    authority = Authority(tmp_path / "company")
+    with fault_server(tmp_path, authority.issue("provider")) as secure:
+        config = cloud(secure)
+        patient.write(config)
+        patient.environ["CLOUD_KEY"] = "a-key"
+        what, advice = patient.broken("provider", "--quick", "--online")
+        assert "its certificate is not accepted" in what
+        assert "a company's authority in `ca`" in advice
+        for backend in config["backends"].values():
+            backend["ca"] = str(authority.itself.certificate)
+        patient.write(config)
+        assert patient.levels("key", "--quick", "--online") == ["ok"]
+
+
+def test_a_ledger_that_is_none(patient: Patient, faults: FaultServer) -> None:
+    """It is moved away with what lies beside it; the next gateway begins a new one."""
+    patient.write(cloud(faults))
+    home = Path(patient.environ["FOREBAY_HOME"])
+    for name in ("ledger.sqlite", "ledger.sqlite-wal"):
+        (home / name).write_text("no ledger" * 1000)
+    what, advice = patient.broken("ledger", "--quick")
+    assert what.startswith("cannot read the ledger")
+    patient.obey(command_in(advice))
+    assert patient.levels("ledger", "--quick") == ["note"]
+    assert not list(home.glob("ledger.sqlite*"))
 
 
 def test_no_driver(patient: Patient, tmp_path: Path, faults: FaultServer) -> None:

@@ -243,15 +243,9 @@ def test_a_request_of_this_moment_is_not_of_the_future() -> None:
     assert (level, "2 hours before the newest request" in what) == (Level.BROKEN, True)
 
 
-def test_a_folder_and_a_ledger_that_cannot_be_used(tmp_path: Path) -> None:
-    """Nowhere to write, little room, and a ledger that is something else; moved away, it is none."""
+def test_a_folder_that_cannot_be_used(tmp_path: Path) -> None:
+    """Nowhere to write, and little room."""
     shut = storage.Facts(home=tmp_path, writable=False, free=10**12)
     assert one(list(storage.findings(shut)), "disk")[0] is Level.BROKEN
     full = storage.Facts(home=tmp_path, writable=True, free=10**8)
     assert one(list(storage.findings(full)), "disk")[0] is Level.WARNING
-    ledger = tmp_path / "ledger.sqlite"
-    ledger.write_text("no ledger" * 1000)
-    level, _, advice = one(list(storage.findings(storage.gather(tmp_path, thorough=True))), "ledger")
-    assert (level, f"`mv {ledger} {ledger}.broken`" in advice) == (Level.BROKEN, True)
-    ledger.rename(tmp_path / "ledger.sqlite.broken")
-    assert one(list(storage.findings(storage.gather(tmp_path, thorough=True))), "ledger")[0] is Level.NOTE

@@ -64,7 +64,10 @@ def _look(engine: str, model: str, home: Path, report: Report | None) -> ModelFa
         return ModelFacts(engine=engine, model=model, bytes=there, damaged=str(error), installed=found)
     wrong: tuple[str, ...] | None = None
     if found is not None and report is not None:
-        wrong = altered(found, lambda done, total: report(f"comparing {model}", done, total))
+        try:
+            wrong = altered(found, lambda done, total: report(f"comparing {model}", done, total))
+        except ModelError as error:
+            return ModelFacts(engine=engine, model=model, bytes=there, damaged=str(error), installed=found)
     return ModelFacts(engine=engine, model=model, bytes=there, altered=wrong, installed=found)
 
 

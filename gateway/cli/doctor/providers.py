@@ -15,6 +15,7 @@ from gateway.config.schema import Backend, Config
 from local_models.trust import refusal
 
 _PATIENCE_S = 10.0
+_UNFIT = "the key has a blank or a sign in it that cannot be sent"
 
 
 class Reply(Struct, frozen=True, kw_only=True):
@@ -70,6 +71,8 @@ def _of(reply: Reply) -> Finding:
     status, who = reply.status, reply.who
     said = f"{reply.url} said HTTP {status}"
     base_url = f"backends.{reply.backends[0]}.base_url"
+    if reply.fault == _UNFIT:
+        return _refused(reply, reply.fault)
     if status == 0:
         return broken(
             "provider",
@@ -100,7 +103,7 @@ def _refused(reply: Reply, said: str) -> Finding:
         )
     return broken(
         "key",
-        f"{reply.who}: {said}: it refuses the key in {reply.variable}",
+        f"{reply.who}: the key in {reply.variable} is refused: {said}",
         f"`export {reply.variable}=…` with a key that is valid there, and start `forebay serve` again with it",
     )
 
@@ -127,6 +130,9 @@ def _ask(config: Config, backends: tuple[str, ...], trust: Trust, variable: str 
             middle = (began + time.time()) / 2
     except TrustUnusable as error:
         return _with(reply, fault=str(error))
+    except (httpx.LocalProtocolError, UnicodeError):
+        # What the library says of it has the key in it.
+        return _with(reply, fault=_UNFIT)
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         return _with(reply, fault=refusal(error) or str(error) or type(error).__name__)
     return _with(reply, status=answer.status_code, ahead_s=_ahead(answer, middle), models=_listed(answer))

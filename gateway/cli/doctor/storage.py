@@ -1,6 +1,7 @@
 """The data folder: writable, with room, and a ledger that is sound."""
 
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -61,8 +62,10 @@ def findings(facts: Facts) -> Iterator[Finding]:
     else:
         yield ok("disk", f"{facts.home}: {size(facts.free)} left")
     if facts.fault is not None:
-        path = facts.home / "ledger.sqlite"
-        away = f"`mv {path} {path}.broken` while no gateway runs; a new one is begun, and usage counts from there"
+        there, away = (shlex.quote(f"{facts.home}/{name}") for name in ("ledger.sqlite", "broken-ledger"))
+        # With its side files: those of another ledger would be taken for the new one's.
+        command = f"`mkdir -p {away} && mv {there}* {away}/`"
+        away = f"{command} while no gateway runs; a new one is begun, and usage counts from there"
         yield broken("ledger", facts.fault, away)
     elif facts.ledger:
         yield ok("ledger", "the ledger can be read")
