@@ -22,4 +22,7 @@ A pooling engine (`--runner pooling`) takes the same way with `embed_app` ──
 
 JSON schemas: `schema` (with `keywords`, `pointers`, `pattern`, `bounds`) reads one into `nodes`, `ambiguity` refuses
 what would leave too many readings open, `gbnf` writes the grammar; everything regular goes through `regular`.
+
+Calls of tools: `tools` says how models are told of tools and how calls are written and read; `speaker` puts what was
+read into OpenAI's objects.
 """

@@ -8,7 +8,7 @@ with every level, until the process runs out of memory. Such schemas are refused
 from collections.abc import Iterator
 from typing import Final
 
-from local_models.llama.errors import SchemaError
+from local_models.llama.errors import KeywordError, SchemaError
 from local_models.llama.nodes import AnyObject, Node, OneOf, Record, Reference, Scalar, Schema, Sequence, children
 
 MAX_READINGS: Final = 32
@@ -19,26 +19,30 @@ MAX_STEPS: Final = 20_000
 """Nodes visited and pairs of alternatives compared for one schema; some 50 ms."""
 
 
-def check_ambiguity(schema: Schema) -> None:
-    """Raise SchemaError when readings would pile up, or when a definition is only a detour to itself."""
-    checker = _Checker(schema)
-    for pointer, node in schema.definitions.items():
-        checker.refuse_detour(pointer, node)
-    for pointer, node in schema.definitions.items():
-        checker.refuse_recursion(pointer, node)
-    if checker.readings(schema.root) > MAX_READINGS:
-        raise SchemaError(
-            f"the alternatives of this schema leave more than the limit of {MAX_READINGS} readings open; "
-            "give the objects of a union a first required property with different constants"
-        )
+class AmbiguityChecker:
+    """Checks schemas one after the other, within a limit on steps that holds for all of them together."""
 
-
-class _Checker:
-    def __init__(self, schema: Schema) -> None:
-        self.schema = schema
+    def __init__(self) -> None:
+        self.schema: Schema
         self._readings: dict[int, int] = {}
         self._ambiguous: dict[int, bool] = {}
         self._steps = 0
+
+    def check(self, schema: Schema) -> None:
+        """Raise SchemaError when readings would pile up, or when a definition is only a detour to itself.
+
+        The schema must live as long as the checker: its nodes are told apart by identity.
+        """
+        self.schema = schema
+        for pointer, node in schema.definitions.items():
+            self.refuse_detour(pointer, node)
+        for pointer, node in schema.definitions.items():
+            self.refuse_recursion(pointer, node)
+        if self.readings(schema.root) > MAX_READINGS:
+            raise SchemaError(
+                f"the alternatives of this schema leave more than the limit of {MAX_READINGS} readings open; "
+                "give the objects of a union a first required property with different constants"
+            )
 
     def refuse_detour(self, pointer: str, node: Node) -> None:
         """A definition that leads back to itself without an object or array in between describes nothing."""
@@ -60,7 +64,7 @@ class _Checker:
             if not isinstance(union, OneOf) or not self.ambiguous(union):
                 continue
             if any(isinstance(here, Reference) and here.pointer == pointer for here in self._walk(union, follow=True)):
-                raise SchemaError(
+                raise KeywordError(
                     "a recursive union whose alternatives are not told apart by their first properties is not supported"
                 )
 

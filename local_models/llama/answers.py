@@ -15,6 +15,7 @@ from local_models.llama.objects import (
     ChatChoice,
     ChatChunkChoice,
     ChatDelta,
+    ChatFinish,
     ChatLogprob,
     ChatLogprobs,
     TextChoice,
@@ -22,7 +23,9 @@ from local_models.llama.objects import (
     TopLogprob,
     Usage,
 )
+from local_models.llama.speaker import Speaker
 from local_models.llama.textstream import Placed
+from local_models.llama.tools.notation import Notation
 
 _FLOOR: Final = -9999.0
 """What stands for a log-probability of minus infinity, which JSON cannot say; vLLM's value."""
@@ -76,8 +79,8 @@ class Shape(Protocol):
         """The chunk that opens a choice, where the endpoint has one."""
         ...
 
-    def chunk(self, delta: Delta) -> bytes:
-        """The chunk for one step."""
+    def chunk(self, delta: Delta) -> bytes | None:
+        """The chunk for one step; None when there is nothing to say yet."""
         ...
 
     def usage(self, usage: Usage) -> bytes:
@@ -86,40 +89,52 @@ class Shape(Protocol):
 
 
 class ChatShape:
-    """`/v1/chat/completions`."""
+    """`/v1/chat/completions`. With a `notation`, answers may hold calls of tools, written that way."""
 
-    def __init__(self, heading: Heading) -> None:
+    def __init__(self, heading: Heading, notation: Notation | None = None) -> None:
         self._heading = heading
+        self._notation = notation
+        self._speakers: dict[int, Speaker] = {}
         self._encode = msgspec.json.Encoder().encode
 
     def whole(self, choices: list[Collected], usage: Usage) -> bytes:
         """See `Shape`."""
-        done = [
-            ChatChoice(
-                index=index,
-                message=AssistantMessage("assistant", "".join(choice.texts)),
-                logprobs=self._logprobs(choice.tokens),
-                finish_reason=choice.finish,
-                stop_reason=choice.stop,
-            )
-            for index, choice in enumerate(choices)
-        ]
+        done = [self._choice(index, choice) for index, choice in enumerate(choices)]
         heading = self._heading
         return self._encode(Answer(heading.id, "chat.completion", heading.created, heading.model, done, usage))
 
     def opening(self, choice: int) -> bytes | None:
         """See `Shape`."""
+        if self._notation is not None:
+            self._speakers[choice] = Speaker(self._notation)
         return self._chunk([ChatChunkChoice(choice, ChatDelta("assistant", ""), None, None)])
 
-    def chunk(self, delta: Delta) -> bytes:
+    def chunk(self, delta: Delta) -> bytes | None:
         """See `Shape`."""
-        said = ChatDelta(content=delta.text) if delta.text or delta.tokens else ChatDelta()
+        speaker = self._speakers.get(delta.choice)
+        if speaker is None:
+            said = ChatDelta(content=delta.text) if delta.text or delta.tokens else ChatDelta()
+            finish: ChatFinish | None = delta.finish
+        else:
+            said = speaker.said(delta.text, over=delta.finish is not None)
+            finish = _chat_finish(delta.finish, calls=speaker.calls)
+        if said == ChatDelta() and not (delta.tokens or finish):
+            return None
         logprobs = self._logprobs(delta.tokens) if delta.tokens else None
-        return self._chunk([ChatChunkChoice(delta.choice, said, logprobs, delta.finish, _stop_reason(delta))])
+        return self._chunk([ChatChunkChoice(delta.choice, said, logprobs, finish, _stop_reason(delta))])
 
     def usage(self, usage: Usage) -> bytes:
         """See `Shape`."""
         return self._chunk([], usage)
+
+    def _choice(self, index: int, choice: Collected) -> ChatChoice:
+        text = "".join(choice.texts)
+        message, finish = AssistantMessage("assistant", text), _chat_finish(choice.finish, calls=0)
+        if self._notation is not None:
+            speaker = Speaker(self._notation)
+            message = speaker.message(text)
+            finish = _chat_finish(choice.finish, calls=speaker.calls)
+        return ChatChoice(index, message, self._logprobs(choice.tokens), finish or "stop", choice.stop)
 
     def _chunk(self, choices: list[ChatChunkChoice], usage: Usage | None = None) -> bytes:
         heading = self._heading
@@ -192,6 +207,11 @@ class TextShape:
         for token, value in described.top:  # best first: of tokens that look alike the likelier one is named
             found.setdefault(self._heading.label(token), max(value, _FLOOR))
         return found
+
+
+def _chat_finish(finish: Finish | None, *, calls: int) -> ChatFinish | None:
+    """Calls end an answer where the limit does not."""
+    return "tool_calls" if finish == "stop" and calls else finish
 
 
 def _stop_reason(delta: Delta) -> str | UnsetType | None:

@@ -1,7 +1,7 @@
 """The HTTP side: every route, raw ASGI. One task per request does the work while another watches the connection.
 
 GET  /health              200 when the model is loaded and the owner thread lives
-GET  /v1/models           the one model, with `max_model_len`
+GET  /v1/models           the one model, with `max_model_len` and, once it is loaded, what it can do (`capabilities`)
 POST /v1/chat/completions
 POST /v1/completions
 POST /tokenize            what a prompt or a conversation is in tokens, as vLLM says it
@@ -23,7 +23,7 @@ from local_models.llama.jobs import Began, Broke, Delta
 from local_models.llama.metrics import Metrics
 from local_models.llama.objects import DONE, event, usage_of
 from local_models.llama.service import INLINE, Identity, Service, broken
-from local_models.llama.wire import Decoders, Request
+from local_models.llama.wire import ChatRequest, Decoders, Request
 
 
 class App(Service):
@@ -43,13 +43,19 @@ class App(Service):
             "/v1/embeddings": "this engine generates text; vectors are given by an engine with runner: pooling"
         }
 
+    @property
+    def capabilities(self) -> tuple[str, ...]:
+        """See `Service`."""
+        asks = self._engine.asks
+        return () if asks is None else asks.capabilities
+
     async def _chat(self, body: bytes, arrived: float, reply: Reply) -> None:
         request = self._decoders.chat(body)
         self._check_model(request.model)
         asks = self._engine.open_for_requests()
         quick = _quick(body, request)
         ask = await self._prepared(partial(asks.chat, request, self._engine.number()), quick=quick)
-        shape = ChatShape(self._heading("chatcmpl", ask, asks.labels))
+        shape = ChatShape(self._heading("chatcmpl", ask, asks.labels), ask.notation)
         await self._answer(ask, shape, arrived, reply)
 
     async def _completion(self, body: bytes, arrived: float, reply: Reply) -> None:
@@ -89,6 +95,8 @@ class App(Service):
 
 
 def _quick(body: bytes, request: Request) -> bool:
+    if isinstance(request, ChatRequest) and request.tools:
+        return False
     return len(body) <= INLINE and request.response_format is None
 
 
@@ -136,7 +144,8 @@ class _Chunks:
             return b"".join(event(opening) for opening in openings if opening is not None)
         if not (happened.text or happened.tokens or happened.finish):
             return b""
-        chunk = event(self._shape.chunk(happened))
+        said = self._shape.chunk(happened)
+        chunk = b"" if said is None else event(said)
         if happened.finish is None:
             return chunk
         self.pending -= 1

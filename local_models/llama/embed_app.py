@@ -40,6 +40,11 @@ class EmbedApp(Service):
         self._posts = {"/v1/embeddings": self._embeddings}
         self._elsewhere = _ELSEWHERE
 
+    @property
+    def capabilities(self) -> tuple[str, ...]:
+        """See `Service`."""
+        return ("embeddings",)
+
     async def _embeddings(self, body: bytes, arrived: float, reply: Reply) -> None:
         request = decode(self._decoder, body)
         self._check_model(request.model)

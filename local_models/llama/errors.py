@@ -4,6 +4,7 @@
   + StartError         the process cannot serve: one line on stderr and `exit_code`
   + RequestError       one request is refused: `status`, `message`, `param`, `code` in OpenAI's error shape
   + SchemaError        a JSON schema cannot be turned into a grammar; the routes make a 400 of it
+    + KeywordError     it may well be right, but says what the grammar cannot enforce
   + TemplateError      the model's chat template cannot render these messages; likewise a 400
 """
 
@@ -71,6 +72,10 @@ class RequestError(EngineError):
 
 class SchemaError(EngineError):
     """A JSON schema is over a limit, contradicts itself or uses what the grammar cannot enforce."""
+
+
+class KeywordError(SchemaError):
+    """A JSON schema constrains values in a way that no grammar here can express."""
 
 
 class TemplateError(EngineError):

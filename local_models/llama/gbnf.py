@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from local_models.llama.ambiguity import check_ambiguity
+from local_models.llama.ambiguity import AmbiguityChecker
 from local_models.llama.errors import SchemaError
 from local_models.llama.nodes import (
     AnyObject,
@@ -24,7 +24,7 @@ from local_models.llama.nodes import (
     Sequence,
 )
 from local_models.llama.regular import EMPTY, NOTHING, Expression, Ranges, State, overlap
-from local_models.llama.schema import read_schema
+from local_models.llama.schema import read_schemas
 
 MAX_GRAMMAR: Final = 512 * 1024
 """Characters of the written grammar."""
@@ -53,6 +53,8 @@ _ESCAPED: Final[Mapping[int, str]] = MappingProxyType(
     {0x22: '\\"', 0x5C: "\\\\", 0x08: "\\b", 0x09: "\\t", 0x0A: "\\n", 0x0C: "\\f", 0x0D: "\\r"}
 )
 
+_NOTHING_AFTER: Final[Mapping[str, str]] = MappingProxyType({})
+
 
 def json_object_grammar() -> str:
     """The grammar of any JSON object."""
@@ -62,27 +64,40 @@ def json_object_grammar() -> str:
 def schema_grammar(schema: bytes) -> str:
     """The grammar of the JSON schema in `schema`. Raises SchemaError, in under 100 ms, when it cannot be enforced."""
     try:
-        tree = read_schema(schema)
-        check_ambiguity(tree)
-        return _Writer(tree).grammar()
+        (tree,) = read_schemas([schema])
+        AmbiguityChecker().check(tree)
+        writer = Writer()
+        return writer.grammar(writer.add(tree))
     except RecursionError:
         raise SchemaError("the schema is nested too deeply") from None
 
 
-class _Writer:
-    def __init__(self, schema: Schema) -> None:
-        self.schema = schema
+class Writer:
+    """Writes the rules of one grammar, of one schema or of several that share an arena."""
+
+    def __init__(self) -> None:
         self.rules: list[str] = []
+        self._schema: Schema
         self._names: dict[int, str] = {}
         self._machines: dict[tuple[Expression, bool], str] = {}
         self._numbered = 0
         self._size = 0
         self._repetitions = 0
 
-    def grammar(self) -> str:
-        """All rules, `root` first."""
-        root = self.node(self.schema.root)
+    def grammar(self, root: str) -> str:
+        """All rules, and `root` first."""
         return "\n".join((f"root ::= {root}", *self.rules)) + _ALWAYS
+
+    def add(self, schema: Schema) -> str:
+        """The name of the rule for values of `schema`, which must live as long as the writer."""
+        self._schema = schema
+        return self.node(schema.root)
+
+    def rule(self, body: str) -> str:
+        """The name of a new rule."""
+        name = self._fresh()
+        self._define(name, body)
+        return name
 
     def node(self, node: Node) -> str:
         """The name of the rule for `node`."""
@@ -91,7 +106,7 @@ class _Writer:
         if isinstance(node, AnyObject):
             return "object"
         if isinstance(node, Reference):
-            return self.node(self.schema.definitions[node.pointer])
+            return self.node(self._schema.definitions[node.pointer])
         name = self._names.get(id(node))
         if name is None:
             name = self._names[id(node)] = self._fresh()  # before the body, which may contain the node again
@@ -101,11 +116,6 @@ class _Writer:
     def _fresh(self) -> str:
         self._numbered += 1
         return f"r{self._numbered}"
-
-    def _rule(self, body: str) -> str:
-        name = self._fresh()
-        self._define(name, body)
-        return name
 
     def _define(self, name: str, body: str) -> None:
         rule = f"{name} ::= {body}"
@@ -137,7 +147,7 @@ class _Writer:
         if node.rest is None or node.most == 0:
             return f'"[" sp {fixed} "]"'
         item = self.node(node.rest)
-        following = self._rule(f'"," sp {item}')
+        following = self.rule(f'"," sp {item}')
         if fixed:
             return f'"[" sp {fixed} {self._times(following, node.least, node.most)} "]"'
         more = self._times(following, max(node.least - 1, 0), None if node.most is None else node.most - 1)
@@ -145,20 +155,20 @@ class _Writer:
 
     def _record(self, node: Record) -> str:
         """A chain of rules from the last member to the first: `later` when a comma is due, `first` when none is."""
-        pairs = [self._rule(f'{_quoted(_json(m.name))} ":" sp {self.node(m.value)}') for m in node.members]
+        pairs = [self.rule(f'{literal(_json(m.name))} ":" sp {self.node(m.value)}') for m in node.members]
         later = first = '""'
         if node.others is not None:
-            other = self._rule(f'{self._other_name(node)} ":" sp {self.node(node.others)}')
-            later = self._rule(f'( "," sp {other} )*')
-            first = self._rule(f"( {other} {later} )?")
+            other = self.rule(f'{self._other_name(node)} ":" sp {self.node(node.others)}')
+            later = self.rule(f'( "," sp {other} )*')
+            first = self.rule(f"( {other} {later} )?")
         for member, pair in zip(reversed(node.members), reversed(pairs), strict=True):
-            first = self._rule(f"{pair} {later}" if member.required else f"{pair} {later} | {first}")
-            later = self._rule(f'"," sp {pair} {later}' if member.required else f'"," sp {pair} {later} | {later}')
+            first = self.rule(f"{pair} {later}" if member.required else f"{pair} {later} | {first}")
+            later = self.rule(f'"," sp {pair} {later}' if member.required else f'"," sp {pair} {later} | {later}')
         return f'"{{" sp {first} "}}"'
 
     def _other_name(self, node: Record) -> str:
         """Names that are not declared, without escapes: an escaped spelling of a declared name is the same name."""
-        arena = self.schema.arena
+        arena = self._schema.arena
         bare = arena.repeat(arena.chars(_BARE), 0, None)
         declared = arena.words([member.name for member in node.members])
         return f'"\\"" {self._machine(arena.both(bare, arena.other(declared)), quoted=True)} "\\""'
@@ -170,17 +180,17 @@ class _Writer:
         if node.string != NOTHING:
             choices.append(self._text(node))
         elif node.words:
-            choices.append(_trie(sorted(_json(word) for word in node.words), 0))
+            choices.append(trie(sorted(_json(word) for word in node.words)))
         if not choices:
             raise SchemaError("a part of the schema allows no value")
         return " | ".join(choices)
 
     def _text(self, node: Scalar) -> str:
         """A string that is not just one of some words."""
-        lengths = self.schema.arena.any_text(node.string)
+        lengths = self._schema.arena.any_text(node.string)
         if lengths is not None and (not node.words or lengths == (0, None)):
             return f'"\\"" {self._times("char", *lengths)} "\\""'
-        arena = self.schema.arena
+        arena = self._schema.arena
         writable = arena.repeat(arena.chars(_WRITABLE), 0, None)
         text = arena.alt(node.string, arena.words(list(node.words)))
         return f'"\\"" {self._machine(arena.both(writable, text), quoted=True)} "\\""'
@@ -191,7 +201,7 @@ class _Writer:
             return '""'
         known = self._machines.get((expression, quoted))
         if known is None:
-            states = self.schema.arena.automaton(expression)
+            states = self._schema.arena.automaton(expression)
             if not states:
                 raise SchemaError("a part of the schema allows no value")
             names = [self._fresh() for _ in states]
@@ -219,7 +229,7 @@ def _string_characters(ranges: Ranges) -> list[str]:
     bare = overlap(ranges, _BARE)
     symbols = [_bracketed(bare)] if bare else []
     symbols.extend(
-        _quoted(escape) for code, escape in _ESCAPED.items() if any(low <= code <= high for low, high in ranges)
+        literal(escape) for code, escape in _ESCAPED.items() if any(low <= code <= high for low, high in ranges)
     )
     return symbols
 
@@ -239,22 +249,29 @@ def _json(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _quoted(text: str) -> str:
-    """A GBNF literal for `text`, which has no control characters."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+def literal(text: str) -> str:
+    """A GBNF literal for `text`, whose only control characters are line ends."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{escaped}"'
 
 
-def _trie(words: list[str], depth: int) -> str:
-    """One of `words`, shared beginnings written once. They are sorted, and none is the beginning of another."""
+def trie(words: list[str], after: Mapping[str, str] = _NOTHING_AFTER) -> str:
+    """One of `words`, shared beginnings written once, each with what comes `after` it.
+
+    They are sorted, and none is the beginning of another.
+    """
+    return _trie(words, 0, after)
+
+
+def _trie(words: list[str], depth: int, after: Mapping[str, str]) -> str:
     first, last = words[0], words[-1]  # sorted: what these two share, all share
     common = depth
     while len(words) > 1 and first[common] == last[common]:
         common += 1
     if len(words) == 1:
-        return _quoted(first[depth:])
+        return f"{literal(first[depth:])} {after.get(first, '')}".rstrip()
     groups: dict[str, list[str]] = {}
     for word in words:
         groups.setdefault(word[common], []).append(word)
-    tails = " | ".join(_trie(group, common) for group in groups.values())
-    return f"{_quoted(first[depth:common])} ( {tails} )"
+    tails = " | ".join(_trie(group, common, after) for group in groups.values())
+    return f"{literal(first[depth:common])} ( {tails} )"

@@ -1,6 +1,7 @@
 """What travels between the HTTP side and the owner thread: jobs and commands in, events out. Frozen."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Literal
 
@@ -13,6 +14,7 @@ from local_models.llama.logprobs import TokenLogprob
 from local_models.llama.model import Model
 from local_models.llama.sampling import Sampling
 from local_models.llama.textstream import Placed
+from local_models.llama.tools.trigger import Triggers
 
 Finish = Literal["stop", "length"]
 
@@ -31,6 +33,10 @@ class Job:
     top_logprobs: int | None = None
     """None: no logprobs; else that many alternatives per token."""
     grammar: Grammar | None = None
+    triggers: Triggers | None = None
+    """What puts an answer that begins without a grammar under one."""
+    shown: Mapping[int, bytes] = field(default_factory=dict)
+    """Control tokens that are part of the answer, and their texts."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Final
 
 from local_models.llama.bounds import Bounds, bound
-from local_models.llama.errors import SchemaError
+from local_models.llama.errors import KeywordError, SchemaError
 from local_models.llama.pointers import MAX_CHOICES, RawSchema
 
 MAX_COUNT: Final = 1_000
@@ -32,14 +32,14 @@ _REFUSED: Final = (
 
 
 def refuse_unenforceable(raw: RawSchema) -> None:
-    """Raise SchemaError for a keyword that constrains values in a way the grammar cannot express."""
+    """Raise KeywordError for a keyword that constrains values in a way the grammar cannot express."""
     for key in _REFUSED:
         if key in raw:
-            raise SchemaError(f"keyword {key!r} cannot be enforced")
+            raise KeywordError(f"keyword {key!r} cannot be enforced")
     if raw.get("uniqueItems", False) is not False:
-        raise SchemaError("keyword 'uniqueItems' cannot be enforced")
+        raise KeywordError("keyword 'uniqueItems' cannot be enforced")
     if "multipleOf" in raw and (raw["multipleOf"] != 1 or raw.get("type") != "integer"):
-        raise SchemaError("keyword 'multipleOf' cannot be enforced")
+        raise KeywordError("keyword 'multipleOf' cannot be enforced")
 
 
 def listed(raw: RawSchema, key: str) -> list[object]:
@@ -137,6 +137,6 @@ def check_property_counts(raw: RawSchema, required: int, declared: int, *, open_
     """minProperties and maxProperties are accepted where the other keywords already see to them."""
     least, most = span(raw, "minProperties", "maxProperties")
     if least > required:
-        raise SchemaError("keyword 'minProperties' cannot be enforced beyond the required properties")
+        raise KeywordError("keyword 'minProperties' cannot be enforced beyond the required properties")
     if most is not None and (open_ended or most < declared):
-        raise SchemaError("keyword 'maxProperties' cannot be enforced below the number of properties")
+        raise KeywordError("keyword 'maxProperties' cannot be enforced below the number of properties")

@@ -1,11 +1,13 @@
 """A loaded GGUF: weights, vocabulary and what its metadata says. The only caller of llama.cpp's model functions."""
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
 import llama_cpp
+import numpy as np
 
 from local_models.llama.errors import EXIT_REFUSED, StartError
 from local_models.llama.log import LlamaLog
@@ -34,6 +36,9 @@ class Vocabulary:
         """Tokens that end an answer."""
         self.control_texts = tuple(text for token in control if (text := self.labels[token].decode("utf-8", "replace")))
         """Texts that would become control tokens where they are allowed to."""
+        self.silent = np.zeros(self.size, dtype=np.bool_)
+        """Whether a token adds nothing to an answer and does not end it either."""
+        self.silent[[token for token in control if token not in self.ends]] = True
         self.longest = max(map(len, self.labels))
         """Bytes of the longest token."""
         self.bos = self._name(llama_cpp.llama_vocab_bos(pointer))
@@ -55,6 +60,29 @@ class Vocabulary:
             buffer = (llama_cpp.llama_token * room)()
             count = llama_cpp.llama_tokenize(self.pointer, data, len(data), buffer, room, add_special, parse_special)
         return buffer[:count]
+
+    def spelled(self, data: bytes) -> tuple[int, ...] | None:
+        """Tokens whose bytes are `data`, the longest possible ones first; None when there are none."""
+        tokens: list[int] = []
+        begin = 0
+        while begin < len(data):
+            ends = range(min(len(data), begin + self.longest), begin, -1)
+            end = next((end for end in ends if data[begin:end] in self._tokens), None)
+            if end is None:
+                return None
+            tokens.append(self._tokens[data[begin:end]])
+            begin = end
+        return tuple(tokens)
+
+    def named(self, names: Iterable[str]) -> dict[int, bytes]:
+        """Those of the control tokens that have one of these names, and the names."""
+        wanted = {name.encode() for name in names}
+        return {token: label for token, label in enumerate(self.labels) if label in wanted and not self.pieces[token]}
+
+    @cached_property
+    def _tokens(self) -> dict[bytes, int]:
+        """Every piece's first token; made when it is first needed."""
+        return {piece: token for token, piece in reversed(list(enumerate(self.pieces))) if piece}
 
     def _piece(self, token: int, buffer: ctypes.Array[ctypes.c_char], *, special: bool) -> bytes:
         count = llama_cpp.llama_token_to_piece(self.pointer, token, buffer, _MAX_PIECE, 0, special)
@@ -85,6 +113,8 @@ class Model:
         self.width = llama_cpp.llama_model_n_embd_out(pointer)
         """Numbers of a vector."""
         self.chat_template = self._metadata("tokenizer.chat_template")
+        self.tool_template = self._metadata("tokenizer.chat_template.tool_use")
+        """Another template for conversations with tools, which a few models have."""
         self.nature = self._nature()
 
     def close(self) -> None:

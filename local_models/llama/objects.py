@@ -61,12 +61,44 @@ class TextLogprobs(Struct):
     top_logprobs: list[dict[str, float]]
 
 
+class CalledFunction(Struct):
+    """A tool's name and its arguments, as JSON text."""
+
+    name: str
+    arguments: str
+
+
+class ToolCall(Struct):
+    """One call of a tool."""
+
+    id: str
+    function: CalledFunction
+    type: Literal["function"] = "function"
+
+
 class AssistantMessage(Struct):
-    """The answer of a chat choice."""
+    """The answer of a chat choice. One that is nothing but calls has no content."""
 
     role: Literal["assistant"]
-    content: str
+    content: str | None
     refusal: None = None
+    tool_calls: list[ToolCall] | UnsetType = UNSET
+
+
+class FunctionDelta(Struct):
+    """A piece of a call's function."""
+
+    name: str | UnsetType = UNSET
+    arguments: str | UnsetType = UNSET
+
+
+class ToolCallDelta(Struct):
+    """A piece of call number `index`; id, type and name come with its first one."""
+
+    index: int
+    function: FunctionDelta
+    id: str | UnsetType = UNSET
+    type: Literal["function"] | UnsetType = UNSET
 
 
 class ChatDelta(Struct):
@@ -74,6 +106,10 @@ class ChatDelta(Struct):
 
     role: Literal["assistant"] | UnsetType = UNSET
     content: str | UnsetType = UNSET
+    tool_calls: list[ToolCallDelta] | UnsetType = UNSET
+
+
+ChatFinish = Finish | Literal["tool_calls"]
 
 
 class ChatChoice(Struct):
@@ -82,7 +118,7 @@ class ChatChoice(Struct):
     index: int
     message: AssistantMessage
     logprobs: ChatLogprobs | None
-    finish_reason: Finish
+    finish_reason: ChatFinish
     stop_reason: str | None
 
 
@@ -92,7 +128,7 @@ class ChatChunkChoice(Struct):
     index: int
     delta: ChatDelta
     logprobs: ChatLogprobs | None
-    finish_reason: Finish | None
+    finish_reason: ChatFinish | None
     stop_reason: str | UnsetType | None = UNSET
 
 

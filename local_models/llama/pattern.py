@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from local_models.llama.errors import SchemaError
+from local_models.llama.errors import KeywordError, SchemaError
 from local_models.llama.regular import (
     EMPTY,
     EVERY,
@@ -63,7 +63,14 @@ class _Parser:
 
     def fail(self, why: str) -> SchemaError:
         """The error for what stands at this place."""
-        return SchemaError(f"pattern {self.text!r}: {why} (character {self.at + 1})")
+        return SchemaError(self._at(why))
+
+    def unsupported(self, why: str) -> KeywordError:
+        """The error for what other dialects of regular expressions know."""
+        return KeywordError(self._at(why))
+
+    def _at(self, why: str) -> str:
+        return f"pattern {self.text!r}: {why} (character {self.at + 1})"
 
     def whole(self) -> Expression:
         """The top level: alternatives, each anchored at its ends or open there."""
@@ -77,7 +84,7 @@ class _Parser:
             if not self.take("|"):
                 break
         if self.at < len(self.text):
-            raise self.fail(f"{self.peek()!r} is not supported here")
+            raise self.unsupported(f"{self.peek()!r} is not supported here")
         return self.arena.alt(*choices)
 
     def sequence(self) -> Expression:
@@ -94,7 +101,7 @@ class _Parser:
             return inner
         self.take("?")
         if self.peek() in ("*", "+", "?") or (self.peek() == "{" and self._braces() is not None):
-            raise self.fail("a quantifier after a quantifier is not supported")
+            raise self.unsupported("a quantifier after a quantifier is not supported")
         return self.arena.repeat(inner, *bounds)
 
     def bounds(self) -> tuple[int, int | None] | None:
@@ -148,13 +155,13 @@ class _Parser:
             end = self.text.find(">", self.at)
             named = self.text[self.at + 1 : end] if self.peek() == "<" and end > 0 else ""
             if not named.isidentifier():
-                raise self.fail("look-around and inline flags are not supported")
+                raise self.unsupported("look-around and inline flags are not supported")
             self.at = end + 1
         choices = [self.sequence()]
         while self.take("|"):
             choices.append(self.sequence())
         if not self.take(")"):
-            raise self.fail("an anchor inside a group or an unclosed group is not supported")
+            raise self.unsupported("an anchor inside a group or an unclosed group is not supported")
         return self.arena.alt(*choices)
 
     def bracket(self) -> Ranges:
@@ -204,7 +211,7 @@ class _Parser:
         elif character and character.isascii() and not character.isalnum():
             code = ord(character)
         else:
-            raise self.fail(f"\\{character} is not supported")
+            raise self.unsupported(f"\\{character} is not supported")
         return ((code, code),)
 
     def _hex(self, digits: int) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final
 from urllib.parse import unquote
 
-from local_models.llama.errors import SchemaError
+from local_models.llama.errors import KeywordError, SchemaError
 
 MAX_CHOICES: Final = 500
 """Values of an enum, alternatives of a union, schemas under allOf, properties of an object."""
@@ -24,9 +24,9 @@ ANNOTATIONS: Final = frozenset(
 def look_up(document: object, pointer: str) -> object:
     """The part of the document that `pointer` (`#` or `#/…`, RFC 6901) names."""
     if not pointer.startswith("#"):
-        raise SchemaError(f"$ref {pointer[:200]!r} is remote; only references inside the schema are followed")
+        raise KeywordError(f"$ref {pointer[:200]!r} is remote; only references inside the schema are followed")
     if pointer not in ("#", "#/") and not pointer.startswith("#/"):
-        raise SchemaError(f"$ref {pointer[:200]!r} is an anchor; only pointers such as #/$defs/Name are followed")
+        raise KeywordError(f"$ref {pointer[:200]!r} is an anchor; only pointers such as #/$defs/Name are followed")
     here = document
     for part in unquote(pointer[2:]).split("/") if len(pointer) > 2 else ():
         key = part.replace("~1", "/").replace("~0", "~")
@@ -71,7 +71,7 @@ def _said(side: RawSchema, declared: dict[str, object], name: str) -> object:
         return declared[name]
     extra = side.get("additionalProperties", True)
     if extra is False:
-        raise SchemaError("allOf with additionalProperties: false beside further properties is not supported")
+        raise KeywordError("allOf with additionalProperties: false beside further properties is not supported")
     return extra
 
 
@@ -99,8 +99,8 @@ def _lists(key: str, left: list[object], right: list[object]) -> list[object]:
     return [value for value in left if value in right]
 
 
-def _different(key: str) -> SchemaError:
-    return SchemaError(f"two different values of {key!r} in allOf are not supported")
+def _different(key: str) -> KeywordError:
+    return KeywordError(f"two different values of {key!r} in allOf are not supported")
 
 
 def _extreme(key: str, pick: Callable[[float, float], float], left: object, right: object) -> float:

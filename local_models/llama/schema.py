@@ -6,14 +6,14 @@ that cannot be enforced is refused by name, never ignored; unknown `format`s are
 The limits keep a request from buying more than a tenth of a second of work with one schema.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
 from local_models.llama.bounds import Digits
-from local_models.llama.errors import SchemaError
+from local_models.llama.errors import KeywordError, SchemaError
 from local_models.llama.keywords import (
     HINTS,
     MAX_COUNT,
@@ -67,33 +67,43 @@ _FORMATS: Final[Mapping[str, str]] = MappingProxyType(
 )
 
 
-def read_schema(text: bytes) -> Schema:
-    """The tree of the JSON schema in `text`. Raises SchemaError naming the limit or the keyword."""
-    if len(text) > MAX_BYTES:
-        raise SchemaError(f"the schema has {len(text):,} bytes; the limit is {MAX_BYTES:,}")
-    try:
-        document: object = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-        raise SchemaError(f"the schema is not JSON, or nested far beyond the limit of {MAX_DEPTH}") from None
-    reader = _Reader(document)
-    root = reader.reference("#", 0)
-    return Schema(root, reader.finished(), reader.arena)
+def read_schemas(texts: Iterable[bytes]) -> list[Schema]:
+    """The trees of the JSON schemas in `texts`, which share an arena and every limit.
+
+    Raises SchemaError naming the limit or the keyword.
+    """
+    reader = SchemaReader()
+    return [reader.read(text) for text in texts]
 
 
-class _Reader:
-    """Reads one document; a definition is read once, when first referred to."""
+class SchemaReader:
+    """Reads documents one after the other, in one arena, within limits that hold for all of them together.
 
-    def __init__(self, document: object) -> None:
-        self.document = document
+    A definition is read once, when first referred to.
+    """
+
+    def __init__(self) -> None:
+        self.document: object = None
         self.arena = Arena()
         self.digits = Digits(self.arena)
         self._definitions: dict[str, Node | None] = {}  # None while being read
         self._patterns: dict[str, Expression] = {}
+        self._bytes = 0
         self._parts = 0
 
-    def finished(self) -> dict[str, Node]:
-        """All definitions that were referred to."""
-        return {pointer: node for pointer, node in self._definitions.items() if node is not None}
+    def read(self, text: bytes) -> Schema:
+        """The tree of the JSON schema in `text`. Raises SchemaError naming the limit or the keyword."""
+        self._bytes += len(text)
+        if self._bytes > MAX_BYTES:
+            raise SchemaError(f"the schema has {self._bytes:,} bytes; the limit is {MAX_BYTES:,}")
+        try:
+            self.document = msgspec.json.decode(text)
+        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
+            raise SchemaError(f"the schema is not JSON, or nested far beyond the limit of {MAX_DEPTH}") from None
+        self._definitions = {}
+        root = self.reference("#", 0)
+        definitions = {pointer: node for pointer, node in self._definitions.items() if node is not None}
+        return Schema(root, definitions, self.arena)
 
     def reference(self, pointer: str, depth: int) -> Node:
         """What stands at `pointer`; read now if it has not been yet."""
@@ -145,7 +155,7 @@ class _Reader:
 
     def _alternatives(self, raw: RawSchema, depth: int) -> Node:
         if "anyOf" in raw and "oneOf" in raw:
-            raise SchemaError("anyOf beside oneOf is not supported")
+            raise KeywordError("anyOf beside oneOf is not supported")
         key = "anyOf" if "anyOf" in raw else "oneOf"
         base = {name: value for name, value in raw.items() if name != key and name not in ANNOTATIONS}
         parts = listed(raw, key)
@@ -176,7 +186,7 @@ class _Reader:
         values = [raw["const"]] if "const" in raw else listed(raw, "enum")
         left = raw.keys() - ANNOTATIONS - {"const", "enum", "type", "nullable"}
         if left or ("const" in raw and "enum" in raw):
-            raise SchemaError(f"enum or const beside {min(left) if left else 'each other'!r} is not supported")
+            raise KeywordError(f"enum or const beside {min(left) if left else 'each other'!r} is not supported")
         if "type" in raw:
             names = type_names(raw)
             values = [value for value in values if has_type(value, names)]

@@ -1,6 +1,6 @@
 """One answer while it is being generated: from a row of logits to the next token, its text and whether it ends."""
 
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from local_models.llama.logprobs import TokenLogprob, describe
 from local_models.llama.model import Vocabulary
 from local_models.llama.sampling import adjust, generator
 from local_models.llama.textstream import Placed, Released, TextStream
+from local_models.llama.tools.trigger import Trigger
 
 
 class BadLogitsError(Exception):
@@ -42,6 +43,9 @@ class Sequence:
         self._seen: Counter[int] = Counter()
         self._stream: TextStream[TokenLogprob | None] = TextStream(job.stops)
         self._grammar = job.grammar.fork() if job.grammar is not None else None
+        self._trigger = Trigger(job.triggers, vocabulary) if job.triggers is not None else None
+        self._due: deque[int] = deque()
+        """Tokens that come next, whatever the model says."""
 
     def tokens(self, start: int, stop: int) -> NDArray[np.int32]:
         """The tokens to feed at positions `start` to `stop`: prompt, or the token chosen last."""
@@ -57,18 +61,35 @@ class Sequence:
         sampling = self.job.sampling
         if not np.isfinite(row.max()):
             raise BadLogitsError("the model's output is not a number")
-        token = choose(adjust(row, sampling, self._seen), sampling, self._random, self._grammar)
+        token = self._due.popleft() if self._due else self._choose(row)
         self.generated += 1
         self.last_token = token
         if token in self._vocabulary.ends:
             return self._progress(self._stream.finish(), "stop")
-        if self._grammar is not None:
-            self._grammar.accept(token)
         if sampling.penalises:
             self._seen[token] += 1
         top = self.job.top_logprobs
         described = describe(row, token, top) if top is not None else None
-        return self._extend(described, self._vocabulary.pieces[token])
+        return self._extend(described, self._text(token))
+
+    def _choose(self, row: NDArray[np.float32]) -> int:
+        sampling = self.job.sampling
+        token = choose(adjust(row, sampling, self._seen), sampling, self._random, self._grammar)
+        if token in self._vocabulary.ends:
+            return token
+        if self._grammar is not None:
+            self._grammar.accept(token)
+        elif self._trigger is not None and (begun := self._trigger.feed(token, self._text(token))) is not None:
+            # Arguments may hold any text, stop strings too; an answer that ended there would be no call.
+            self._stream.ignore_stops()
+            self._grammar = begun.grammar
+            token, *rest = begun.tokens
+            self._due.extend(rest)
+        return token
+
+    def _text(self, token: int) -> bytes:
+        """The bytes that the token adds to the answer."""
+        return self.job.shown.get(token) or self._vocabulary.pieces[token]
 
     def _extend(self, described: TokenLogprob | None, piece: bytes) -> Progress:
         released = self._stream.push(described, piece)

@@ -53,6 +53,11 @@ class Service:
         self._elsewhere: Mapping[str, str] = {}
         """Paths that only an engine of another kind has, and what to say of them."""
 
+    @property
+    def capabilities(self) -> tuple[str, ...]:
+        """What the engine can do, in the gateway's words; for each kind of engine to say, once its model is loaded."""
+        return ()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         if scope["type"] != "http":
@@ -101,6 +106,7 @@ class Service:
             "created": identity.created,
             "owned_by": "forebay",
             "max_model_len": identity.context,
+            "capabilities": self.capabilities,
         }
         await reply.json(200, msgspec.json.encode({"object": "list", "data": [model]}))
 

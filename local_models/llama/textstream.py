@@ -88,8 +88,13 @@ class TextStream(Generic[T]):
         unfinished = 1 if self._decoder.getstate()[0] else 0
         self._waiting.append((Placed(token, start), self._length + unfinished))
         if not self._stops:
+            text, self._held = self._held + text, ""
             return self._release(text, self._length)
         return self._match(text, start)
+
+    def ignore_stops(self) -> None:
+        """From here on no stop string counts; what was held back because of one comes with the next token."""
+        self._stops = ()
 
     def finish(self) -> Released[T]:
         """The answer ended without a stop string: everything still held, without an incomplete last character."""

@@ -18,6 +18,8 @@ TopK = Annotated[int, Meta(ge=-1, le=1_000_000)]
 Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 StopText = Annotated[str, Meta(min_length=1, max_length=1_000)]
 StopTexts = Annotated[list[StopText], Meta(max_length=16)]
+ToolName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,128}$")]
+"""OpenAI's letters and digits, and what names have between their parts elsewhere."""
 Bias = dict[str, Annotated[float, Meta(ge=-100.0, le=100.0)]]
 
 
@@ -27,12 +29,60 @@ class TextPart(msgspec.Struct, tag="text", tag_field="type"):
     text: str
 
 
+class CalledFunction(msgspec.Struct):
+    """The tool that was called, and its arguments as JSON text."""
+
+    name: ToolName
+    arguments: str = ""
+
+
+class ToolCall(msgspec.Struct):
+    """A call that the assistant made earlier."""
+
+    function: CalledFunction
+    id: str = ""
+    type: Literal["function"] = "function"
+
+
 class Message(msgspec.Struct):
     """One message of the conversation."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | list[TextPart] | None = None
-    tool_calls: list[msgspec.Raw] | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: str | None = None
+
+
+class Function(msgspec.Struct):
+    """What a tool is called, is for and takes; the schema stays text until its size is known."""
+
+    name: ToolName
+    description: str | None = None
+    parameters: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
+
+
+class Tool(msgspec.Struct):
+    """A tool the model may call."""
+
+    function: Function
+    type: Literal["function"] = "function"
+
+
+class NamedFunction(msgspec.Struct):
+    """The name of a tool."""
+
+    name: str
+
+
+class NamedChoice(msgspec.Struct):
+    """The one tool that must be called."""
+
+    function: NamedFunction
+    type: Literal["function"] = "function"
+
+
+ToolChoice = Literal["none", "auto", "required"] | NamedChoice
+Tools = Annotated[list[Tool], Meta(max_length=128)]
 
 
 class JsonSchema(msgspec.Struct):
@@ -81,7 +131,9 @@ class ChatRequest(Request, kw_only=True):
     max_completion_tokens: TokenLimit | None = None
     logprobs: bool | None = None
     top_logprobs: TopLogprobs | None = None
-    tools: list[msgspec.Raw] | None = None
+    tools: Tools | None = None
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
     functions: list[msgspec.Raw] | None = None
 
 
@@ -91,6 +143,7 @@ class TokenizeRequest(msgspec.Struct):
     model: str | None = None
     prompt: str | None = None
     messages: Annotated[list[Message], Meta(min_length=1)] | None = None
+    tools: Tools | None = None
     add_special_tokens: bool | None = None
     add_generation_prompt: bool | None = None
 

@@ -9,7 +9,8 @@ import openai
 import pytest
 
 from local_models.llama.model import Model
-from local_models.llama.template import ChatTemplate, Turn
+from local_models.llama.template import ChatTemplate
+from local_models.llama.turns import Turn
 from tests.llama.engine_process import NAME, EngineProcess
 from tests.llama.reference import Reference
 from tests.llama.validity import valid

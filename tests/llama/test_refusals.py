@@ -80,8 +80,7 @@ def test_wrong_types_and_ranges_name_the_field(engine: EngineProcess, more: dict
 @pytest.mark.parametrize(
     ("path", "body", "param"),
     [
-        (CHAT, {"messages": USER, "tools": [{"type": "function"}]}, "tools"),
-        (CHAT, {"messages": [{"role": "assistant", "tool_calls": [{}]}]}, "messages[0].tool_calls"),
+        (CHAT, {"messages": USER, "functions": [{"name": "f"}]}, "functions"),
         (TEXT, {"prompt": "x", "echo": True}, "echo"),
         (TEXT, {"prompt": "x", "suffix": "y"}, "suffix"),
         (TEXT, {"prompt": "x", "best_of": 3}, "best_of"),

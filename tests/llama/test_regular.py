@@ -5,7 +5,7 @@ import time
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from local_models.llama.bounds import Bounds, Digits
@@ -71,6 +71,7 @@ def test_equal_expressions_are_the_same_number() -> None:
         r"^\{x}{1,$",
     ],
 )
+@settings(deadline=None)
 @given(data=st.data())
 def test_a_pattern_accepts_what_the_re_module_accepts(pattern: str, data: st.DataObject) -> None:
     """Texts that match and texts that nearly do are told apart as Python tells them."""

@@ -4,7 +4,8 @@ import pytest
 
 from local_models.llama.errors import TemplateError
 from local_models.llama.model import Model, Vocabulary
-from local_models.llama.template import ChatTemplate, Turn
+from local_models.llama.template import ChatTemplate
+from local_models.llama.turns import Turn
 
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
