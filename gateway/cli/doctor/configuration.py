@@ -1,5 +1,6 @@
 """The configuration: whether it can be used, and the keys that it wants and does not get."""
 
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def findings(facts: Facts) -> Iterator[Finding]:
         but = ", but for keys" if facts.unset and facts.file is not None else ""
         yield ok("configuration", f"{facts.name}: no problems{but}; {counts}")
     for problem in facts.problems:
-        yield broken("configuration", str(problem), f"mend {problem.place}; `forebay check FILE` has all of them")
+        yield broken("configuration", str(problem), _mend(problem))
     for variable, backends in facts.unset.items():
         yield _unset(facts, variable, " and ".join(backends))
     if facts.certificate_fault is not None:
@@ -76,6 +77,12 @@ def findings(facts: Facts) -> Iterator[Finding]:
     for each in facts.certificate_warnings:
         what, _, advice = each.partition("; ")
         yield warning("certificate", what, advice or "look after the file")
+
+
+def _mend(problem: Problem) -> str:
+    if problem.line is None:
+        return "give --config the path of a file that this user may read"
+    return f"mend {problem.place}, and ask `forebay check {shlex.quote(problem.file)}`"
 
 
 def _unset(facts: Facts, variable: str, backends: str) -> Finding:
