@@ -94,6 +94,18 @@ def test_who_asks_and_how_decides_who_may_answer(file: Path) -> None:
     assert (hinted["task_source"], hinted["tier"]) == ("hint", "premium")
 
 
+def test_the_limits_of_the_policy_are_told(file: Path) -> None:
+    """How long the answer may be and who says so; a prompt that is too long is refused as `serve` would."""
+    rules = "default_regions: any\n  max_output: 40\n  max_prompt: 50"
+    file.write_text(edited(("default_regions: any", rules), ("    api_key: ${KEY}\n", "")))
+    free, limited = (explain(file, EASY, "--json", "--max-tokens", limit).document for limit in ("30", "90"))
+    assert [(each["max_output"], each["imposed"]) for each in (free, limited)] == [(30, False), (40, True)]
+    assert ", at most 40 by policy" in explain(file, EASY).out
+    refused = explain(file, HARD * 2)
+    assert (refused.status, refused.out) == (1, "")
+    assert "at most 50 are allowed (everybody)" in refused.err
+
+
 def test_nobody_may_answer(file: Path) -> None:
     """The refusal that a caller would get, with its status, and exit 1."""
     ended = explain(file, EASY, "--json", "--model", "mini", "--local-only")
