@@ -161,7 +161,7 @@ class Broker:
                     held = await ask(run, step)
                 except AttemptError as error:
                     run.failed(step.candidate, error)
-                    step = self._fall_back(run, error.reason, best)
+                    step = self._fall_back(run, error.reason, best) or self._shortened(run, step, error, best)
                 else:
                     best = _better(best, held)
                     step = self._after(run, held.attempt)
@@ -226,6 +226,20 @@ class Broker:
             if candidate.tier.rank > floor and run.spent_nano + candidate.cost_nano <= limits.max_cost_nano:
                 return Step(candidate, reason)
         return None
+
+    def _shortened(self, run: Run, step: Step, error: AttemptError, best: Held | None) -> Step | None:
+        """The same candidate with fewer turns, where it counts more tokens than we do and nobody else is left."""
+        limits = self._settings.limits
+        if error.reason is not Reason.CONTEXT_LENGTH or best is not None:
+            return None
+        if len(run.attempts) >= limits.max_attempts or _past(run):
+            return None
+        shorter = self._decider.shorter(run.decided, run.arrival.identity)
+        if shorter is None:
+            return None
+        run.shortened(shorter)
+        same = (each for each in shorter.route.candidates if each.backend == step.candidate.backend)
+        return next((Step(candidate, error.reason) for candidate in same), None)
 
     def _may_escalate(self, run: Run, step: Step) -> bool:
         """Whether an answer of this step could be followed by a stronger one: if not, holding it is idle delay."""

@@ -10,7 +10,7 @@ from gateway.messages import ChatRequest
 from gateway.policy import Policy
 from gateway.policy.prompt import Fitted
 from gateway.routing import RoutingTable, Target, plan
-from gateway.run import Decided
+from gateway.run import Decided, Decision
 from gateway.tokens import estimate_prompt
 from gateway.types import Identity, Route
 
@@ -35,6 +35,19 @@ class Decider:
             if shorter is not None:
                 decided = self._routed(shorter, target, identity, deadline)
         return msgspec.structs.replace(decided, took_s=time.perf_counter() - started)
+
+    def shorter(self, decided: Decision[ChatRequest], identity: Identity) -> Decided | None:
+        """The same with fewer turns, for who counts more tokens than were estimated; None where none may be dropped."""
+        started = time.perf_counter()
+        found = Fitted(decided.request, decided.classification.prompt, decided.dropped_turns)
+        fewer = self._policy.fit_into(found, identity, decided.constraints.tokens_needed // 2)
+        if fewer is None:
+            return None
+        target = self.table.resolve(decided.request.requested_model)
+        again = self._routed(fewer, target, identity, decided.constraints.deadline)
+        took_s = decided.took_s + time.perf_counter() - started
+        # The limit of the answer stands in the request by now, where it can be told from the caller's no more.
+        return msgspec.structs.replace(again, took_s=took_s, max_output=again.max_output or decided.max_output)
 
     def _routed(self, found: Fitted, target: Target, identity: Identity, deadline: float) -> Decided:
         """The decision on a request whose length is settled."""

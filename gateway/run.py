@@ -174,6 +174,11 @@ class Journey(Generic[R]):
 class Run(Journey[ChatRequest]):
     """A request for text, which has more than one way to go."""
 
+    def shortened(self, decided: Decided) -> None:
+        """It goes on with fewer turns, because a backend counted more tokens than were estimated."""
+        self.decided = decided
+        self.request = decided.request
+
 
 def refused(arrival: Arrival[Any], error: AnswerError) -> Outcome:
     """The record of a request that nothing was decided for."""

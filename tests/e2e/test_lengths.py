@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from tests.e2e.agreement import Told, agree
-from tests.e2e.configs import SECRETS, TO_LIGHT, TO_MID, hash_of, three_tiers
+from tests.e2e.configs import SECRETS, TO_LIGHT, TO_MID, hash_of, one_engine, three_tiers
 from tests.e2e.stack import Stack, running
 from tests.faults.handle import FaultServer
 
@@ -148,3 +149,18 @@ def test_anthropics_api_has_the_same_limits(gateway: Stack, faults: FaultServer)
     refused = gateway.http.post(f"{gateway.url}/v1/messages", json=body, headers=strict)
     assert (refused.status_code, refused.json()["error"]["type"]) == (400, "invalid_request_error")
     assert "at most 500 are allowed (class strict)" in refused.json()["error"]["message"]
+
+
+def test_a_real_model_goes_on_with_what_fits(model_path: Path) -> None:
+    """In a window of 512 tokens a long talk is answered, also one of which far more tokens are made than estimated."""
+    code = "for(i=0;i<n;++i){a[i]=b[i]*c[i]+0x1f;}\n" * 4
+    question = {"role": "user", "content": "What is two and two?"}
+    policy = {"default_regions": "any", "truncation": "oldest_turns"}
+    with running({**one_engine(), "policy": policy}, model=model_path) as stack:
+        stack.ready("light")
+        for text in ("The river rose again that night. " * 8, code):
+            turns = [{"role": ("user", "assistant")[number % 2], "content": text} for number in range(60)]
+            answer = Told.whole(stack.chat(messages=[*turns, question], max_tokens=8))
+            assert answer.status == 200, answer.error
+            assert 50 <= int(answer.headers["x-forebay-dropped-turns"]) <= 60
+            agree(answer, stack.books, answer.headers["x-request-id"])

@@ -115,3 +115,17 @@ def test_the_limit_counts_in_room_and_cost() -> None:
     )
     assert free.constraints.tokens_needed - limited.constraints.tokens_needed == 256 - 30
     assert limited.max_output == 30
+
+
+def test_what_is_still_too_long_can_be_made_shorter() -> None:
+    """By half at a time, as long as there is something to drop; the limit of its answer stays disclosed."""
+    deciding = decider(SMALL, LARGE, lengths=Lengths(everybody=Allowance(max_output=30)))
+    first = deciding.decide(chat(200), SHORTENED, math.inf)
+    found = deciding.shorter(first, SHORTENED)
+    assert found is not None
+    assert found.constraints.tokens_needed <= first.constraints.tokens_needed / 2
+    assert found.dropped_turns > first.dropped_turns
+    assert found.request.messages == (chat(0).messages[0], *chat(200).messages[1 + found.dropped_turns :])
+    assert (found.max_output, found.request.sampling.max_tokens) == (30, 30)
+    assert deciding.shorter(deciding.decide(chat(0), SHORTENED, math.inf), SHORTENED) is None
+    assert deciding.shorter(first, IDENTITY) is None
