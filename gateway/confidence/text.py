@@ -29,6 +29,10 @@ _HEDGE = re.compile(
     r"i (?:can't|cannot) be (?:sure|certain)|not enough information|without more (?:information|context))\b",
     re.IGNORECASE,
 )
+# What every match of the one, and of the other, has in it. Most answers have nothing of the kind, and are spared a
+# search that takes ten times as long.
+_REFUSAL_NEEDS = ("can", "won't", "will not", "able", "decline", "an ai")
+_HEDGE_NEEDS = ("sure", "certain", "know", "clear", "hard to say", "wrong", "information", "context")
 _DEFLATED_FROM = 400
 _DEFLATED_TO = 0.18
 _TAIL = 1_000
@@ -38,12 +42,14 @@ _FEWEST_WORDS = 8
 
 def is_refusal(text: str) -> bool:
     """Whether the answer opens with the model declining to answer."""
-    return _REFUSAL.search(_straight(text[:_OPENING])) is not None
+    opening = _straight(text[:_OPENING])
+    return _has_any(opening, _REFUSAL_NEEDS) and _REFUSAL.search(opening) is not None
 
 
 def hedges(text: str) -> int:
     """How often the answer says that it does not know."""
-    return len(_HEDGE.findall(_straight(text)))
+    straight = _straight(text)
+    return len(_HEDGE.findall(straight)) if _has_any(straight, _HEDGE_NEEDS) else 0
 
 
 def repeats(text: str) -> bool:
@@ -73,6 +79,11 @@ def triggered(text: str, words: Sequence[str]) -> str | None:
     """The first of the operator's `words` (in lower case) that the answer contains."""
     lowered = text.lower() if words else ""
     return next((word for word in words if word in lowered), None)
+
+
+def _has_any(text: str, words: Sequence[str]) -> bool:
+    lowered = text.lower()
+    return any(word in lowered for word in words)
 
 
 def _straight(text: str) -> str:
