@@ -133,6 +133,7 @@ class AnswerEncoder:
         self._created = created
         self._model = model
         self._top = top_logprobs
+        self._around_text: tuple[bytes, bytes] | None = None
 
     def whole(self, completion: Completion, usage: Usage, forebay: Forebay) -> bytes:
         """A body of object chat.completion."""
@@ -156,7 +157,13 @@ class AnswerEncoder:
 
     def piece(self, delta: Delta) -> bytes:
         """One event for one piece of one choice."""
-        return self._event((self._chunk_choice(delta),))
+        if not self._is_text_alone(delta):
+            return self._event((self._chunk_choice(delta),))
+        if self._around_text is None:
+            before, _, after = self._event((_ChunkChoice(0, _Delta(content="")),)).rpartition(b'""')
+            self._around_text = before, after
+        before, after = self._around_text
+        return before + _encode(delta.text) + after
 
     def ending(self, finish: Sequence[Delta], usage: Usage, forebay: Forebay) -> bytes:
         """Finish reasons, the last of them with what happened to the request, usage if asked for, and [DONE]."""
@@ -167,6 +174,18 @@ class AnswerEncoder:
             events.append(self._event((), usage=_usage(usage)))
         events.append(_DONE_EVENT)
         return b"".join(events)
+
+    def _is_text_alone(self, delta: Delta) -> bool:
+        """Whether it is as nearly all are: then what stands around its text is the same each time."""
+        return (
+            delta.text is not None
+            and delta.index == 0
+            and not delta.tool_calls
+            and delta.finish_reason is None
+            and delta.reasoning is None
+            and delta.refusal is None
+            and (self._top is None or delta.logprobs is None)
+        )
 
     def _event(
         self,

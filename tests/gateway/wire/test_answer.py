@@ -65,6 +65,17 @@ def test_pieces_come_back_as_they_were(deltas: list[Delta]) -> None:
 
 
 @USUAL
+@given(st.text(), st.text(), st.sampled_from([None, 20]))
+def test_a_piece_of_text_alone_is_written_like_any_other(model: str, text: str, top: int | None) -> None:
+    """The first and the later ones, whatever the model is called: as if they had something beside the text."""
+    writer = AnswerEncoder("r1", 1_700_000_000, model, top)
+    mixed = event(writer.piece(Delta(text=text, reasoning="r")))
+    assert mixed["choices"][0]["delta"].pop("reasoning_content") == "r"
+    for _ in range(2):
+        assert event(writer.piece(Delta(text=text))) == mixed
+
+
+@USUAL
 @given(USAGES)
 def test_usage_comes_back_as_it_was(usage: Usage) -> None:
     """On the event of its own, whose choices are empty; the total is the sum."""
