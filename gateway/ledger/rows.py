@@ -4,6 +4,8 @@ No prompt, no answer, no key: nothing here is text of a caller's except the name
 session, task, region). What a backend makes up (its model's name, a finish reason) is kept as far as a name reaches.
 """
 
+from collections.abc import Callable, Iterable
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
 
@@ -96,16 +98,23 @@ ADDED = MappingProxyType(
 
 def request_row(outcome: Outcome) -> tuple[Value, ...]:
     """The values of one row of `requests`."""
-    return tuple([_at(outcome, path) for path in _REQUEST_PATHS])
+    return _row(outcome, _request_values, _REQUEST_PATHS)
 
 
 def attempt_row(record: AttemptRecord) -> tuple[Value, ...]:
     """The values of one row of `attempts`, without the request it belongs to."""
-    return tuple([_at(record, path) for path in _ATTEMPT_PATHS])
+    return _row(record, _attempt_values, _ATTEMPT_PATHS)
 
 
-def _paths(columns: tuple[Column, ...]) -> tuple[tuple[str, ...], ...]:
-    return tuple(tuple(path.split(".")) for _, _, path in columns)
+def _row(
+    noun: Outcome | AttemptRecord, values: Callable[[object], tuple[Value, ...]], paths: tuple[tuple[str, ...], ...]
+) -> tuple[Value, ...]:
+    try:
+        found: Iterable[Value] = values(noun)
+    except AttributeError:
+        # Some path leads through something absent: only then is it worth walking them one by one.
+        found = [_at(noun, path) for path in paths]
+    return tuple([value[:_LONGEST_TEXT] if type(value) is str else value for value in found])
 
 
 def _at(noun: Outcome | AttemptRecord, path: tuple[str, ...]) -> Value:
@@ -115,8 +124,14 @@ def _at(noun: Outcome | AttemptRecord, path: tuple[str, ...]) -> Value:
             return None
         found = getattr(found, name)
     value: Value = found
-    return value[:_LONGEST_TEXT] if type(value) is str else value
+    return value
+
+
+def _paths(columns: tuple[Column, ...]) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(path.split(".")) for _, _, path in columns)
 
 
 _REQUEST_PATHS = _paths(REQUESTS)
 _ATTEMPT_PATHS = _paths(ATTEMPTS)
+_request_values = attrgetter(*(path for _, _, path in REQUESTS))
+_attempt_values = attrgetter(*(path for _, _, path in ATTEMPTS))

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from gateway.background import BackgroundBatches
 from gateway.ledger.file import LedgerUnusable, open_ledger
-from gateway.ledger.rows import ATTEMPTS, REQUESTS, attempt_row, request_row
+from gateway.ledger.rows import ATTEMPTS, REQUESTS, Value, attempt_row, request_row
 from gateway.outcome import Outcome
 
-_GATHER_S = 0.02
+_GATHER_S = 0.1
 _RETRY_S = 0.5
 _LOCK_WAIT_S = 5.0
 
@@ -94,11 +94,11 @@ class SqliteLedger:
     def _commit(self, batch: Sequence[Outcome]) -> None:
         with self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
+            attempts: list[tuple[Value, ...]] = []
             for outcome in batch:
                 row = self._connection.execute(_INSERT_REQUEST, request_row(outcome)).lastrowid
-                self._connection.executemany(
-                    _INSERT_ATTEMPT, [(row, *attempt_row(record)) for record in outcome.attempts]
-                )
+                attempts += [(row, *attempt_row(record)) for record in outcome.attempts]
+            self._connection.executemany(_INSERT_ATTEMPT, attempts)
 
 
 def _insert(table: str, names: tuple[str, ...]) -> str:

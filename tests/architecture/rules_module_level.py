@@ -33,7 +33,7 @@ DEFINING_CALLS = frozenset(
         *("defstruct", "dataclass", "Discriminator", "Tag", "WithJsonSchema", "BeforeValidator", "AfterValidator"),
         *("PlainSerializer", "StringConstraints", "Option", "Argument"),
         # what is compiled once, cannot be changed, and would be compiled per request otherwise
-        *("compile", "Struct", "Decoder", "Encoder", "TypeAdapter"),
+        *("compile", "Struct", "Decoder", "Encoder", "TypeAdapter", "attrgetter"),
         # named by convention; configured at start by the composition root alone
         *("getLogger", "Typer"),
     }
