@@ -9,6 +9,7 @@ could have escalated it.
 """
 
 from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -23,6 +24,24 @@ from gateway.vectors import TASK
 _TTFT_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.7, 1, 1.5, 2, 3, 5, 10, 30)
 _LATENCY_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _DECISION_BUCKETS = (0.0001, 0.0002, 0.0003, 0.0005, 0.001, 0.002, 0.005, 0.01)
+
+
+M = TypeVar("M", Counter, Histogram)
+
+
+class _Labelled(Generic[M]):
+    """A metric by its labels' values. Each combination is asked for once: the library checks and copies every time."""
+
+    def __init__(self, metric: M) -> None:
+        self._metric: M = metric
+        self._known: dict[tuple[str, ...], M] = {}
+
+    def __call__(self, *values: str) -> M:
+        """The one with these values."""
+        found = self._known.get(values)
+        if found is None:
+            found = self._known[values] = self._metric.labels(*values)
+        return found
 
 
 class Metrics:
@@ -69,6 +88,12 @@ class Metrics:
             buckets=_DECISION_BUCKETS,
             registry=registry,
         )
+        self._requests_by = _Labelled(self.requests)
+        self._attempts_by = _Labelled(self.attempts)
+        self._tokens_by = _Labelled(self.tokens)
+        self._cost_by = _Labelled(self.cost)
+        self._ttft_by = _Labelled(self.ttft)
+        self._latency_by = _Labelled(self.latency)
         registry.register(_Rates(self))
 
     def record(self, outcome: Outcome) -> None:
@@ -79,7 +104,7 @@ class Metrics:
         if not outcome.for_vectors:
             self._requests += 1
             self._cost_nano += outcome.cost_nano
-        self.requests.labels(
+        self._requests_by(
             tier,
             "none" if answer is None else answer.reason.value,
             outcome.sla_class,
@@ -96,9 +121,9 @@ class Metrics:
             self.accepted.inc()
         for record in outcome.attempts:
             self._attempt(record)
-        self.latency.labels(tier).observe(outcome.latency_s)
+        self._latency_by(tier).observe(outcome.latency_s)
         if outcome.ttft_s is not None:
-            self.ttft.labels(tier).observe(outcome.ttft_s)
+            self._ttft_by(tier).observe(outcome.ttft_s)
         if outcome.decision_s is not None:
             self.decision.observe(outcome.decision_s)
 
@@ -119,13 +144,13 @@ class Metrics:
 
     def _attempt(self, record: AttemptRecord) -> None:
         error = "none" if record.error is None else record.error.value
-        self.attempts.labels(record.backend, record.tier.value, record.status.value, error).inc()
+        self._attempts_by(record.backend, record.tier.value, record.status.value, error).inc()
         self._light_attempts += record.tier is Tier.LIGHT
         if record.usage.quality is not UsageQuality.UNKNOWN:
-            self.tokens.labels(record.backend, "prompt").inc(record.usage.prompt)
-            self.tokens.labels(record.backend, "completion").inc(record.usage.completion)
+            self._tokens_by(record.backend, "prompt").inc(record.usage.prompt)
+            self._tokens_by(record.backend, "completion").inc(record.usage.completion)
         if record.cost_nano:
-            self.cost.labels(record.backend).inc(record.cost_nano / NANO)
+            self._cost_by(record.backend).inc(record.cost_nano / NANO)
 
 
 def _accepted_light(outcome: Outcome) -> bool:
