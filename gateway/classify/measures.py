@@ -43,6 +43,7 @@ def measure(reading: Reading) -> dict[str, float]:
 def _sizes(reading: Reading) -> dict[str, float]:
     tokens = reading.tokens
     words = len(tokens) or 1
+    lengths = [len(token) for token in tokens]
     clauses = _clauses(reading.instruction, tokens)
     return {
         "length": math.log1p(len(reading.text)),
@@ -50,8 +51,8 @@ def _sizes(reading: Reading) -> dict[str, float]:
         "few_words": float(words <= 8),
         "very_few_words": float(words <= 4),
         "material": math.log1p(max(0, len(reading.text) - len(reading.instruction))),
-        "long_words": sum(len(token) >= 9 for token in tokens) / words,
-        "word_length": sum(map(len, tokens)) / words,
+        "long_words": len([length for length in lengths if length >= 9]) / words,
+        "word_length": sum(lengths) / words,
         "clauses": math.log1p(clauses),
         "clause_rate": clauses / words,
         "sentences": math.log1p(len(lexicon.SENTENCE.findall(reading.instruction))),
