@@ -8,8 +8,8 @@ further than its `code` and `param`.
 import asyncio
 import re
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -97,25 +97,27 @@ class ChatClient:
         clock = asyncio.get_running_loop().time
         until = self._until(deadline)
         first = min(until, clock() + self._deadlines.first_token_s)
-        async with self._mapped("first_token"), asyncio.timeout_at(first):
-            response = await self._post(url, body)
-            if not response.content_type.startswith("text/event-stream"):
-                response.close()
-                raise Broken(f"{self._name} answered a stream request with {response.content_type}")
+        with self._mapped("first_token"):
+            async with asyncio.timeout_at(first):
+                response = await self._post(url, body)
+                if not response.content_type.startswith("text/event-stream"):
+                    response.close()
+                    raise Broken(f"{self._name} answered a stream request with {response.content_type}")
         limits = Limits(first, self._deadlines.idle_s, until)
         return EventStream(self._name, response, self._api.events(), limits, self._pause_s(response.headers))
 
     async def _ask(
         self, url: str, body: JsonObject, deadline: float, decode: Callable[[bytes, Mapping[str, str]], T]
     ) -> T:
-        async with self._mapped("total"), asyncio.timeout_at(self._until(deadline)):
-            response = await self._post(url, body)
-            try:
-                raw = await _read(response, _MAX_ANSWER_BYTES)
-                response.release()
-            finally:
-                response.close()
-            return decode(raw, response.headers)
+        with self._mapped("total"):
+            async with asyncio.timeout_at(self._until(deadline)):
+                response = await self._post(url, body)
+                try:
+                    raw = await _read(response, _MAX_ANSWER_BYTES)
+                    response.release()
+                finally:
+                    response.close()
+                return decode(raw, response.headers)
 
     def _completion(self, raw: bytes, headers: Mapping[str, str]) -> Completion:
         completion, pause_s = self._api.completion(raw), self._pause_s(headers)
@@ -155,8 +157,8 @@ class ChatClient:
             refused.callers_fault = fault.callers
         return refused
 
-    @asynccontextmanager
-    async def _mapped(self, stage: str) -> AsyncIterator[None]:
+    @contextmanager
+    def _mapped(self, stage: str) -> Iterator[None]:
         """The one seam at which foreign errors become ours."""
         try:
             yield
