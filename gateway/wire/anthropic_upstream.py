@@ -1,6 +1,5 @@
 """Anthropic's Messages API as a backend speaks it: the answers, events and errors it sends back."""
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -10,8 +9,8 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from gateway.blocks import AnswerBlock, RedactedThinkingBlock, TextBlock, ThinkingBlock, ToolUseBlock
-from gateway.errors import Reason
 from gateway.messages import Choice, Completion, Delta, FunctionCall, ToolCall, ToolCallDelta, Usage, UsageQuality
+from gateway.wire.anthropic_faults import read_fault, used_up_s
 from gateway.wire.upstream import ErrorEvent, Fault
 
 _Tokens = Annotated[int, Meta(ge=0, le=10**9)]
@@ -24,12 +23,6 @@ _FINISH = MappingProxyType(
         "refusal": "content_filter",
     }
 )
-_TOO_LONG = re.compile(r"prompt is too long|context (?:window|limit|length)|too many tokens", re.IGNORECASE)
-_FILTERED = re.compile(r"content filtering|content policy", re.IGNORECASE)
-# Status 400 as well, though no request could be put differently to be taken.
-_UNPAID = re.compile(r"credit balance|usage limits|spend(?:ing)? limit", re.IGNORECASE)
-_AT = re.compile(r"([a-z_]+(?:\.[A-Za-z0-9_]+)*): ")
-_LIMITS = ("requests", "tokens", "input-tokens", "output-tokens")
 
 
 class _Block(Struct):
@@ -89,27 +82,12 @@ class _Event(Struct):
     usage: _Usage | None = None
 
 
-class _ErrorDetails(Struct):
-    error_code: str | None = None
-
-
-class _ErrorBody(Struct):
-    type: str | None = None
-    message: str | None = None
-    details: _ErrorDetails | None = None
-
-
-class _Error(Struct):
-    error: _ErrorBody
-
-
 class _Count(Struct):
     input_tokens: _Tokens
 
 
 _message_decoder = msgspec.json.Decoder(_Message)
 _event_decoder = msgspec.json.Decoder(_Event)
-_error_decoder = msgspec.json.Decoder(_Error)
 _object_decoder = msgspec.json.Decoder(dict[str, Any])
 _count_decoder = msgspec.json.Decoder(_Count)
 
@@ -130,27 +108,11 @@ class AnthropicApi:
 
     def fault(self, status: int, raw: bytes) -> Fault:
         """What an error status with this body means."""
-        try:
-            error = _error_decoder.decode(raw).error
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            error = _ErrorBody()
-        message = error.message or ""
-        at = _AT.match(message)
-        return Fault(
-            _reason(status, error, message),
-            (error.details and error.details.error_code) or error.type,
-            None if at is None else at[1],
-            callers=False if _UNPAID.search(message) else None,
-        )
+        return read_fault(status, raw)
 
     def pause_s(self, headers: Mapping[str, str], now: datetime | None = None) -> float:
         """Until the last of those limits is renewed of which nothing remains."""
-        used_up = (
-            headers.get(f"anthropic-ratelimit-{limit}-reset", "")
-            for limit in _LIMITS
-            if headers.get(f"anthropic-ratelimit-{limit}-remaining") == "0"
-        )
-        return max((_until(reset, now or datetime.now(UTC)) for reset in used_up), default=0.0)
+        return used_up_s(headers, now or datetime.now(UTC))
 
 
 def decode_count(raw: bytes) -> int:
@@ -292,25 +254,3 @@ def _counted(found: _Usage | None) -> Usage:
         reasoning=(found.output_tokens_details and found.output_tokens_details.thinking_tokens) or 0,
         quality=UsageQuality.EXACT,
     )
-
-
-def _reason(status: int, error: _ErrorBody, message: str) -> Reason:
-    """Why the next backend is tried."""
-    if status == 429:
-        return Reason.RATE_LIMIT
-    if error.type == "request_too_large" or (status in (400, 413) and _TOO_LONG.search(message)):
-        return Reason.CONTEXT_LENGTH
-    if status == 400 and _FILTERED.search(message):
-        return Reason.CONTENT_FILTER
-    if error.type == "timeout_error" or status in (408, 504):
-        return Reason.UPSTREAM_TIMEOUT
-    return Reason.UPSTREAM_ERROR
-
-
-def _until(reset: str, now: datetime) -> float:
-    """Seconds until a time in RFC 3339; 0 where it is none, or past."""
-    try:
-        when = datetime.fromisoformat(reset)
-    except ValueError:
-        return 0.0
-    return max(0.0, (when.replace(tzinfo=when.tzinfo or UTC) - now).total_seconds())
