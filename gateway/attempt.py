@@ -153,7 +153,7 @@ class OpenAnswer:
             deltas = await self._stream.batch()
         except BackendError as error:
             tell(self._permit, error)
-            self._settlement.failed(error, self._written)
+            self._settlement.failed(error, self._written, self._stream.usage)
             self._release()
             raise
         if not deltas:
@@ -182,7 +182,7 @@ class OpenAnswer:
     def cancel(self) -> None:
         """The caller hung up."""
         if not self.ended:
-            self._settlement.cancelled(self._written)
+            self._settlement.cancelled(self._written, self._stream.usage)
             self._release()
 
     def _written(self) -> int:

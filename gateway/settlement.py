@@ -18,6 +18,9 @@ from gateway.types import BackendSpec
 UNTOLD_WAIT_S = 1.0
 """How long a backend is left alone that wants no call at present and does not say for how long."""
 
+UNCOUNTED = Usage()
+"""A backend has said nothing of tokens."""
+
 
 class Settlement:
     """What a call cost and what it says of its backend, written down exactly once.
@@ -44,8 +47,8 @@ class Settlement:
         self._charge(usage, written)
         self._attempt.ended()
 
-    def failed(self, error: BackendError, written: Callable[[], int]) -> None:
-        """No answer, or half of one."""
+    def failed(self, error: BackendError, written: Callable[[], int], counted: Usage = UNCOUNTED) -> None:
+        """No answer, or half of one, of which the backend had `counted` so much."""
         now = asyncio.get_running_loop().time()
         if error.reason is Reason.RATE_LIMIT:
             self._breaker.told_to_wait(now, UNTOLD_WAIT_S if error.retry_after is None else error.retry_after)
@@ -53,7 +56,7 @@ class Settlement:
             self._breaker.gave_no_evidence()
         else:
             self._breaker.failed(now)
-        self._charge(Usage() if error.billed else Usage(quality=UsageQuality.EXACT), written)
+        self._charge(counted if error.billed else Usage(quality=UsageQuality.EXACT), written)
         self._attempt.ended(AttemptStatus.FAILED, error)
 
     def never_began(self) -> None:
@@ -61,10 +64,10 @@ class Settlement:
         self._breaker.gave_no_evidence()
         self._run.attempts.remove(self._attempt)
 
-    def cancelled(self, written: Callable[[], int]) -> None:
+    def cancelled(self, written: Callable[[], int], counted: Usage = UNCOUNTED) -> None:
         """Nobody waits for it any more."""
         self._breaker.gave_no_evidence()
-        self._charge(Usage(), written)
+        self._charge(counted, written)
         self._attempt.ended(AttemptStatus.CANCELLED)
 
     def cut(self, model: str, usage: Usage, written: Callable[[], int]) -> None:

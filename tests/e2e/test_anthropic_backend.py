@@ -208,3 +208,21 @@ def test_a_limit_that_is_used_up_is_waited_for(
     others = apis.chat(frail_claude, headers={"x-forebay-allow-fallback": "true"})
     assert (others.status_code, others.headers["x-forebay-reason"]) == (200, "rate_limit")
     assert len([call for call in strict.settled() if call.model == frail_claude]) == 1
+
+
+def test_a_caller_who_leaves_ends_the_call(apis: Stack, strict: FaultServer) -> None:
+    """At the provider too, which is paid for what it had counted and written by then."""
+    strict.next("claude", Says(text="one two three four", prompt_tokens=1000, hold="for ever", hold_after=2))
+    with apis.anthropic() as client:
+        stream = client.messages.create(
+            model="claude", max_tokens=9, messages=[{"role": "user", "content": "hi"}], stream=True
+        )
+        next(event for event in stream if event.type == "content_block_delta")
+        request_id = stream.response.headers["x-request-id"]
+        stream.close()
+    (call,) = strict.settled()
+    assert call.end == "client_left"
+    row = apis.books.request(request_id)
+    assert (row["status"], row["prompt_tokens"]) == ("cancelled", 1000)
+    assert call.bill is not None
+    assert row["cost_nano_usd"] >= call.bill.cost_nano

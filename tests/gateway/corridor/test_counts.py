@@ -125,3 +125,20 @@ async def test_what_was_counted_before_it_was_cut_off_is_charged() -> None:
     assert (cut.usage.prompt, cut.usage.cached, cut.usage.quality) == (1000, 100, UsageQuality.ESTIMATED)
     assert cut.usage.completion >= 4
     assert cut.cost_nano == usage_cost(PRICE, cut.usage)
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_what_was_counted_before_it_broke_off_is_charged(*, leaves: bool) -> None:
+    """The same where the stream breaks, and where the caller hangs up."""
+    rest = ([Delta(text="b")],) if leaves else (Broken("cut"),)
+    house = House(mini=(Streamed(([Delta(text="a")], *rest), early=EARLY),))
+    committed = await house.open(PINNED)
+    await committed.batch()
+    if leaves:
+        committed.close()
+    else:
+        with pytest.raises(AnswerError):
+            await committed.batch()
+    (attempt,) = house.outcome.attempts
+    assert attempt.usage == change(EARLY, quality=UsageQuality.ESTIMATED)
+    assert attempt.cost_nano == usage_cost(PRICE, attempt.usage)
