@@ -83,8 +83,8 @@ def scored_tokens(choice: Choice) -> Sequence[TokenLogprob]:
 
 def greedy_logprob(token: TokenLogprob) -> float:
     """The log-probability of the likeliest token in this place, whichever was drawn."""
-    best = token.top_logprobs[0].logprob if token.top_logprobs else token.logprob
-    return max(token.logprob, best)
+    own, likeliest = token.logprob, token.top_logprobs
+    return likeliest[0].logprob if likeliest and likeliest[0].logprob > own else own
 
 
 def trust(value: float, floors: Floors) -> float:
