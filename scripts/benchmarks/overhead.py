@@ -27,7 +27,7 @@ from scripts.benchmarks.overhead_measure import KINDS, Gateway, Rounds, decision
 from scripts.benchmarks.overhead_peers import PEERS, Missing, Peer, start
 from scripts.benchmarks.overhead_plot import draw
 from scripts.benchmarks.overhead_table import Document, document, table
-from scripts.benchmarks.run_gateway import free_port, upstream
+from scripts.benchmarks.run_gateway import NotStartedError, free_port, upstream
 from scripts.tooling.command import SetupError
 from scripts.tooling.console import terminal_console
 from scripts.tooling.places import here
@@ -49,7 +49,10 @@ def main() -> None:
     parser.add_argument("--plot", type=pathlib.Path, metavar="FILE", help=where)
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, _end)
-    found = measure(bench, () if arguments.no_peers else PEERS, arguments.rounds, arguments.seconds)
+    try:
+        found = measure(bench, () if arguments.no_peers else PEERS, arguments.rounds, arguments.seconds)
+    except NotStartedError as error:
+        raise SystemExit(f"Forebay itself: {error}") from error
     print(json.dumps(found, indent=2) if arguments.json else table(found))
     file = arguments.plot or (None if arguments.no_peers else usual)
     if file is not None:
@@ -65,7 +68,8 @@ def measure(bench: Workbench, peers: tuple[Peer, ...], rounds: int, seconds: flo
     with tempfile.TemporaryDirectory(prefix="fb") as name, contextlib.ExitStack() as stack:
         behind, folder = free_port(), pathlib.Path(name)
         stack.enter_context(upstream(behind, STREAM_TOKENS))
-        gateways = list(stack.enter_context(forebay(folder / "forebay", behind)))
+        own = stack.enter_context(forebay(folder / "forebay", behind))
+        elsewhere, gateways = own.elsewhere(), list(own.gateways)
         started = [start(bench, stack, peer, folder, behind) for peer in peers]
         gateways += [each for each in started if isinstance(each, Gateway)]
         measured = Rounds(gateways, behind)
@@ -74,6 +78,7 @@ def measure(bench: Workbench, peers: tuple[Peer, ...], rounds: int, seconds: flo
                 measured.turn(KINDS[turn % len(KINDS)], seconds)
                 step.progress((turn + 1) / (rounds * len(KINDS)))
         found = document(measured, [each for each in started if isinstance(each, Missing)])
+        found["elsewhere"] = own.elsewhere() - elsewhere
     with bench.console.step("Decisions for prompts of growing length"):
         return {**found, "decision": decisions()}
 

@@ -4,11 +4,16 @@ import contextlib
 import hashlib
 import json
 import pathlib
+import re
+import threading
 from collections.abc import Iterator
 from importlib.metadata import version
+from typing import NamedTuple
 
-from scripts.benchmarks.overhead_measure import KEY, Gateway
-from scripts.benchmarks.run_gateway import free_port, gateway, processes_of
+import httpx
+
+from scripts.benchmarks.overhead_measure import KEY, Gateway, body
+from scripts.benchmarks.run_gateway import NotStartedError, free_port, gateway, processes_of
 
 CONFIG = """
 schema_version: 1
@@ -31,18 +36,48 @@ log: {{requests: stdout}}
 """
 
 
+_COUNTED = re.compile(r"^forebay_requests_total\{(.*)\} (\S+)$", re.MULTILINE)
+_TRIES, _PAUSE_S = 300, 0.1
+
+
+class Forebay(NamedTuple):
+    """A running Forebay, by the two names that it is asked by, and the port of its metrics."""
+
+    gateways: tuple[Gateway, ...]
+    admin: int
+
+    def elsewhere(self) -> int:
+        """Requests that were not answered by the light tier, so far: what they cost is not what is asked here."""
+        text = httpx.get(f"http://127.0.0.1:{self.admin}/metrics", timeout=10, trust_env=False).text
+        counted = _COUNTED.findall(text)
+        return sum(int(float(number)) for labels, number in counted if 'tier="light"' not in labels)
+
+
 @contextlib.contextmanager
-def forebay(folder: pathlib.Path, behind: int) -> Iterator[tuple[Gateway, ...]]:
-    """A running Forebay in front of port `behind`, by the two names that it is asked by; `folder` is made."""
+def forebay(folder: pathlib.Path, behind: int) -> Iterator[Forebay]:
+    """A Forebay in front of port `behind`, once its light tier answers; `folder` is made. Raises NotStartedError."""
     api, admin = free_port(), free_port()
     folder.mkdir()
     write_home(folder, api=api, admin=admin, behind=behind)
     with gateway(folder, api):
+        _wait_for_light(api)
         pids = tuple(processes_of(folder))
-        yield tuple(
-            Gateway(f"forebay, {how}", version("forebay"), api, pids, model)
-            for how, model in (("auto", "auto"), ("pinned", "local"))
+        names = (("auto", "auto"), ("pinned", "local"))
+        yield Forebay(
+            tuple(Gateway(f"forebay, {how}", version("forebay"), api, pids, name) for how, name in names), admin
         )
+
+
+def _wait_for_light(api: int) -> None:
+    """Ask until the light tier answers: a gateway is ready when any tier is, and the cloud's are at once."""
+    url, headers, found = f"http://127.0.0.1:{api}/v1/chat/completions", {"authorization": f"Bearer {KEY}"}, {}
+    for _ in range(_TRIES):
+        answer = httpx.post(url, content=body("auto", stream=False), headers=headers, timeout=10, trust_env=False)
+        found = answer.json().get("forebay", {})
+        if found.get("tier") == "light":
+            return
+        threading.Event().wait(_PAUSE_S)
+    raise NotStartedError(f"its light tier does not answer: {found}")
 
 
 def write_home(home: pathlib.Path, *, api: int, admin: int, behind: int) -> None:

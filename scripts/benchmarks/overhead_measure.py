@@ -53,9 +53,9 @@ class Rounds:
     def turn(self, kind: str, seconds: float) -> None:
         """One turn of every gateway with one kind of request, under load for `seconds` and then with one caller."""
         alone_s = seconds * _SHARE_ALONE
-        body = _body("bench", stream=kind == "stream")
-        load(self._direct, body, _WARM_UP_S, 1)
-        direct = load(self._direct, body, alone_s, 1)
+        asked = body("bench", stream=kind == "stream")
+        load(self._direct, asked, _WARM_UP_S, 1)
+        direct = load(self._direct, asked, alone_s, 1)
         for gateway in self.gateways:
             self._found[gateway.name, kind].append(_measured(gateway, kind, seconds, alone_s, direct))
 
@@ -65,17 +65,17 @@ class Rounds:
         return {name: round(statistics.median(turn[name] for turn in turns), 2) for name in turns[0]}
 
     def memory(self, gateway: Gateway) -> dict[str, float]:
-        """Resident memory in MiB, before any request and now."""
+        """Resident memory in MiB, before any load and now."""
         return {"at_rest": self._at_rest[gateway.name], "after_load": memory_mb(gateway.pids)}
 
 
 def _measured(gateway: Gateway, kind: str, seconds: float, alone_s: float, direct: Load) -> dict[str, float]:
-    body = _body(gateway.model, stream=kind == "stream")
-    load(gateway.port, body, _WARM_UP_S, CONNECTIONS)
+    asked = body(gateway.model, stream=kind == "stream")
+    load(gateway.port, asked, _WARM_UP_S, CONNECTIONS)
     before = cpu_seconds(gateway.pids)
-    many = load(gateway.port, body, seconds, CONNECTIONS)
+    many = load(gateway.port, asked, seconds, CONNECTIONS)
     used = cpu_seconds(gateway.pids) - before
-    alone = load(gateway.port, body, alone_s, 1)
+    alone = load(gateway.port, asked, alone_s, 1)
     count = len(many.latencies_ms)
     return {
         "requests": count,
@@ -103,6 +103,7 @@ def decisions() -> dict[str, Any]:
     return found
 
 
-def _body(model: str, *, stream: bool) -> bytes:
+def body(model: str, *, stream: bool) -> bytes:
+    """The request that every gateway is asked."""
     messages = [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": _USER}]
     return json.dumps({"model": model, "messages": messages, "temperature": 0.7, "stream": stream}).encode()

@@ -49,6 +49,8 @@ def table(found: Document) -> str:
     lines += [f"{_named(each):{_NAME}}  {each['why']}" for each in found["missing"]]
     lines.append("")
     lines.append(f"CPU and per s at {found['connections']} connections; p50, p99: added milliseconds of one caller.")
+    if found["elsewhere"]:
+        lines.append(f"Not answered by Forebay's light tier, and so no measure of it: {found['elsewhere']} requests.")
     lines += [
         f"CPU of the decision for {tokens:>4} tokens: {median} µs, p99 {worst} µs."
         for tokens, (median, worst) in found["decision"].items()

@@ -113,7 +113,7 @@ def test_who_cannot_be_installed_or_started_gets_a_row_that_says_why(bench: Work
     assert isinstance(absent, Missing)
     assert absent.version == "2.0"
     assert absent.why.startswith("not installed: ")
-    assert "not installed: " in table({**document(Rounds((), 1), [absent]), "decision": {}})
+    assert "not installed: " in table({**document(Rounds((), 1), [absent]), "elsewhere": 0, "decision": {}})
 
 
 def test_a_peer_sees_nothing_of_this_persons_environment(bench: Workbench, tmp_path: Path) -> None:
@@ -218,6 +218,13 @@ def test_forebay_and_its_peers_stand_in_one_table(figures: Mapping[str, Any]) ->
         assert each["memory_mb"]["after_load"] > 10
     lines = table(dict(figures)).splitlines()
     assert [line.partition("  ")[0] for line in lines[2:5]] == ["forebay, auto", "forebay, pinned", "peer 1.0"]
+
+
+def test_what_another_tier_answered_is_said() -> None:
+    """It costs something else: without log-probabilities to score, and with a price."""
+    found = {**document(Rounds((), 1), []), "elsewhere": 3, "decision": {}}
+    assert "no measure of it: 3 requests" in table(found)
+    assert "no measure" not in table({**found, "elsewhere": 0})
 
 
 def test_forebay_stays_within_what_it_may_cost(figures: Mapping[str, Any]) -> None:
