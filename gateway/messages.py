@@ -210,7 +210,8 @@ class ChatRequest(Request, frozen=True, kw_only=True):
     @property
     def structured(self) -> bool:
         """Whether the answer is held whole: JSON and tool calls are useless in part."""
-        return bool(self.tools) or (self.response_format is not None and self.response_format.type != "text")
+        tools = bool(self.tools) and self.tool_choice != "none"
+        return tools or (self.response_format is not None and self.response_format.type != "text")
 
 
 class TopLogprob(Struct, frozen=True, omit_defaults=True):

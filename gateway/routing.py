@@ -8,7 +8,7 @@ the box.
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from gateway.errors import Code, Reason, RequestError
 from gateway.prices import cost
@@ -16,6 +16,7 @@ from gateway.types import (
     TIERS,
     BackendSpec,
     Candidate,
+    Capability,
     Classification,
     Complexity,
     Constraints,
@@ -56,6 +57,12 @@ class RoutingTable:
         self.tiers = {tier: tuple(tiers.get(tier, ())) for tier in TIERS}
         self.aliases = dict(aliases)
         self._tier_of = {name: tier for tier, names in self.tiers.items() for name in names}
+
+    def learn(self, engine: str, capabilities: frozenset[Capability]) -> None:
+        """Take note of what an engine says it can do. What the configuration declares stays as it is."""
+        for name, spec in self.specs.items():
+            if spec.engine == engine and spec.assumed:
+                self.specs[name] = structs.replace(spec, capabilities=capabilities)
 
     def tier_of(self, backend: str) -> Tier:
         """The tier of a backend; one that stands in no tier can only be pinned and counts as premium."""

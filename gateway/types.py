@@ -52,9 +52,14 @@ class Priority(IntEnum):
 
 
 class Capability(StrEnum):
-    """What a request may need and a backend may lack."""
+    """What a request may need and a backend may lack.
+
+    FORCED_TOOLS: it makes the calls it is told to make, and knows what earlier calls and their results are. TOOLS: it
+    also knows by itself when to call.
+    """
 
     TOOLS = "tools"
+    FORCED_TOOLS = "forced_tools"
     JSON_OBJECT = "json_object"
     JSON_SCHEMA = "json_schema"
     IMAGES = "images"
@@ -78,8 +83,9 @@ class BackendSpec(Struct, frozen=True, kw_only=True):
     """The static facts of a backend, as far as policy and routing care.
 
     `engine` names the process that serves it, None for a provider. `on_box` is what `local_only` asks for.
-    `context` is prompt plus answer in tokens, None where nobody said. `vectors` names the vectors it gives instead of
-    text: those of two backends compare only where it is the same.
+    `context` is prompt plus answer in tokens, None where nobody said. `assumed`: the capabilities are what its kind
+    usually has, until its engine has said what it can. `vectors` names the vectors it gives instead of text: those of
+    two backends compare only where it is the same.
     """
 
     name: str
@@ -89,6 +95,7 @@ class BackendSpec(Struct, frozen=True, kw_only=True):
     engine: str | None = None
     on_box: bool = False
     capabilities: frozenset[Capability] = frozenset()
+    assumed: bool = False
     context: int | None = None
     max_output: int | None = None
     vectors: str | None = None
@@ -99,6 +106,7 @@ class EngineView(Struct, frozen=True, kw_only=True):
 
     `ready`: it takes requests. `given_up`: nobody expects it back without help. `detail` is a line for people.
     `served_by` names the process that answers, which may be a standby; `model` is what it calls its model.
+    `capabilities` are what it says it can do, None where it says nothing.
     """
 
     name: str
@@ -108,6 +116,7 @@ class EngineView(Struct, frozen=True, kw_only=True):
     detail: str
     served_by: str
     model: str = ""
+    capabilities: frozenset[Capability] | None = None
 
 
 class GateState(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,7 @@ from typing import Final
 import httpx
 from msgspec import structs
 
-from local_models.probe import EngineProbe, Verdict
+from local_models.probe import EngineProbe, Listed, Verdict
 from local_models.supervisor import Surroundings
 from local_models.trust import client_context
 from local_models.types import EngineMetrics, EngineSnapshot, EngineSpec, EngineState, Replica
@@ -29,7 +29,8 @@ class Watched:
     since: float = 0.0
     failures: int = 0
     metrics: EngineMetrics | None = None
-    model: str = ""
+    listed: Listed | None = None
+    """The model that it lists first, and what it says of it; None while that is unknown."""
 
 
 def judge(before: Watched, verdict: Verdict, metrics: EngineMetrics | None, at: float) -> Watched:
@@ -43,7 +44,8 @@ def judge(before: Watched, verdict: Verdict, metrics: EngineMetrics | None, at: 
         failures = before.failures + 1
         hiccup = before.state.serving and failures < _FENCE_AFTER
         state = EngineState.DEGRADED if hiccup else EngineState.FENCED
-        after = replace(before, state=state, detail=verdict.why, failures=failures, metrics=None)
+        listed = before.listed if state.serving else None
+        after = replace(before, state=state, detail=verdict.why, failures=failures, metrics=None, listed=listed)
     return after if after.state is before.state else replace(after, since=at)
 
 
@@ -56,6 +58,7 @@ def combine(spec: EngineSpec, watched: tuple[Watched, ...], since: float) -> Eng
     else:
         state = EngineState.STARTING if EngineState.STARTING in states else EngineState.FENCED
     chosen = min(serving, key=_load, default=None)
+    listed = chosen.listed if chosen is not None else None
     return EngineSnapshot(
         name=spec.name,
         state=state,
@@ -64,14 +67,25 @@ def combine(spec: EngineSpec, watched: tuple[Watched, ...], since: float) -> Eng
         since=since,
         restarts=0,
         pid=None,
-        model=spec.model or (chosen.model if chosen is not None else ""),
+        model=spec.model or (listed.id if listed is not None else ""),
         slots=spec.parallel,
+        capabilities=_shared(serving),
         metrics=chosen.metrics if chosen is not None else None,
         replicas=tuple(
             Replica(url=one.url, state=one.state, detail=one.detail, since=one.since, metrics=one.metrics)
             for one in watched
         ),
     )
+
+
+def _shared(serving: list[Watched]) -> tuple[str, ...] | None:
+    """What all of them say they can do: whichever is asked must be able to. None where one of them says nothing."""
+    said = [
+        one.listed.capabilities for one in serving if one.listed is not None and one.listed.capabilities is not None
+    ]
+    if not said or len(said) < len(serving):
+        return None
+    return tuple(word for word in said[0] if all(word in other for other in said))
 
 
 def _load(one: Watched) -> tuple[bool, int]:
@@ -130,8 +144,8 @@ class AttachedEngine:
             verdict = await probe.health()
             metrics = await probe.metrics() if verdict.ok else None
             latest = judge(self._watched[url], verdict, metrics, time.time())
-            if verdict.ok and not self.spec.model and not latest.model:
-                latest = replace(latest, model=await probe.first_model())
+            if verdict.ok and latest.listed is None:
+                latest = replace(latest, listed=await probe.listed())
             self._watched[url] = latest
             self._publish(combine(self.spec, tuple(self._watched.values()), self._snapshot.since))
             await asyncio.sleep(_WATCH_S)

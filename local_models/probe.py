@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import httpx
 import msgspec
@@ -25,6 +25,16 @@ class Verdict:
 
     ok: bool
     why: str = ""
+    capabilities: tuple[str, ...] | None = None
+    """What the model can do, in the words of whoever serves it; a canary asks for it. None where nothing is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The model that a server lists first. Our own engines also say what it can do."""
+
+    id: str
+    capabilities: tuple[str, ...] | None = None
 
 
 class _Trouble(Struct):
@@ -34,6 +44,13 @@ class _Trouble(Struct):
 
 class _Model(Struct):
     id: str
+    capabilities: Any = None
+
+    def read(self) -> "Listed":
+        """What is said of it. Other servers mean other things by `capabilities`, and have another shape for them."""
+        said = self.capabilities
+        words = isinstance(said, list) and all(isinstance(word, str) for word in said)
+        return Listed(self.id, tuple(said) if words else None)
 
 
 class _Models(Struct):
@@ -99,21 +116,21 @@ class EngineProbe:
             return Verdict(ok=False, why=_explain(error))
         except msgspec.DecodeError as error:
             return Verdict(ok=False, why=f"not an OpenAI answer: {one_line(str(error))}")
-        return Verdict(ok=not missing, why=missing)
+        return Verdict(ok=not missing, why=missing, capabilities=listed[0].read().capabilities)
 
     async def _ask(self, path: str, body: bytes) -> httpx.Response:
         return await self._http.post(
             self._url + path, content=body, headers={"content-type": "application/json"}, timeout=_CANARY_S
         )
 
-    async def first_model(self) -> str:
-        """The first model the server lists; empty when it cannot be had now."""
+    async def listed(self) -> Listed | None:
+        """The first model the server lists; None when it cannot be had now."""
         try:
             answer = await self._http.get(f"{self._url}/v1/models", timeout=_QUICK_S)
             listed = msgspec.json.decode(answer.content, type=_Models).data
         except (httpx.HTTPError, httpx.InvalidURL, msgspec.DecodeError):
-            return ""
-        return listed[0].id if listed else ""
+            return None
+        return listed[0].read() if listed else None
 
     async def metrics(self) -> EngineMetrics | None:
         """One scrape; None when it failed."""

@@ -76,6 +76,7 @@ class EngineSupervisor:
         self._child: Child | None = None
         self._watchers: set[asyncio.Task[None]] = set()
         self._metrics: EngineMetrics | None = None
+        self._capabilities: tuple[str, ...] | None = None
 
     def snapshot(self) -> EngineSnapshot:
         """How it is at present."""
@@ -90,6 +91,7 @@ class EngineSupervisor:
             pid=process.pid,
             model=self.spec.model,
             slots=self.spec.parallel,
+            capabilities=self._capabilities,
             metrics=self._metrics if process.state.serving else None,
         )
 
@@ -191,6 +193,7 @@ class EngineSupervisor:
 
     async def _try_canary(self, number: int, child: Child) -> None:
         verdict = await EngineProbe(child.url, self._around.http).canary(self.spec.runner)
+        self._capabilities = verdict.capabilities or self._capabilities
         self._events.put_nowait(CanaryOk(number) if verdict.ok else CanaryFailed(number, verdict.why))
 
     def _signal(self, number: signal.Signals) -> None:

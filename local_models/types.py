@@ -136,6 +136,8 @@ class EngineSnapshot(Struct, frozen=True, kw_only=True):
     pid: int | None
     model: str
     slots: int
+    capabilities: tuple[str, ...] | None = None
+    """What its model can do, as the engine lists it; None while unknown, and where it says nothing."""
     metrics: EngineMetrics | None = None
     """Latest scrape; None while unknown."""
     replicas: tuple[Replica, ...] = ()

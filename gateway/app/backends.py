@@ -22,14 +22,18 @@ View = Callable[[str], EngineView | None]
 
 
 def connected(
-    spec: BackendSpec, config: Config, view: View, tls: ssl.SSLContext | None
+    facts: Callable[[], BackendSpec], config: Config, view: View, tls: ssl.SSLContext | None
 ) -> tuple[BackendPort, ChatClient]:
-    """The backend and the client whose connections it uses; close that one when done. Opens nothing yet."""
+    """The backend and the client whose connections it uses; close that one when done. Opens nothing yet.
+
+    `facts` gives what is known of it: of an engine more may be learnt once it is up.
+    """
+    spec = facts()
     section = config.backends[spec.name]
     client = _client(spec, section, tls)
     profile = nouns.profile(section.params, config.engines.get(section.engine or ""))
     if section.engine is not None:
-        return LocalBackend(spec, partial(view, section.engine), profile, client), client
+        return LocalBackend(facts, partial(view, section.engine), profile, client), client
     kind = AnthropicBackend if section.provider == "anthropic" else OpenAIBackend
     return kind(spec, section.base_url or "", profile, client), client
 

@@ -103,7 +103,8 @@ async def _calibrated(
         window_tokens=config.confidence.probation.tokens,
         max_tokens=section.params.defaults.get("max_tokens"),
     )
-    backend, client = connected(nouns.backend_specs(config)[name], config, engines.view, Trust(config).context(name))
+    facts = partial(nouns.backend_specs(config).__getitem__, name)
+    backend, client = connected(facts, config, engines.view, Trust(config).context(name))
     try:
         bands = await measure(backend, plan, partial(report, f"asking {name}"))
     finally:
@@ -172,5 +173,5 @@ def _refuse_others(home: Path, needed: Mapping[str, Engine], engines: Engines) -
             )
 
 
-def _unheard(_engine: str) -> None:
+def _unheard(_engine: EngineView) -> None:
     """An engine came up."""

@@ -4,15 +4,19 @@ import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from gateway.app.nouns import capable
 from gateway.app.trust import certificates
 from gateway.config.schema import Config, Engine
 from gateway.errors import ForebayError
 from gateway.gate import Gate
-from gateway.types import EngineView
+from gateway.types import Capability, EngineView
 from local_models.catalog import resolve
 from local_models.client import EngineHost, EngineSnapshot, EngineSpec, EngineState
 from local_models.errors import LocalModelsError
 from local_models.modelfile import check_file
+
+CameUp = Callable[[EngineView], None]
+"""Hears of an engine that is ready (again)."""
 
 
 class EngineFailure(ForebayError):
@@ -27,12 +31,26 @@ def engine_specs(config: Config, home: Path) -> list[EngineSpec]:
         raise EngineFailure(str(error)) from error
 
 
+async def learnt(home: Path) -> dict[str, frozenset[Capability]]:
+    """What the engines that are at work say they can do; nothing where none is. Raises EngineFailure."""
+    try:
+        host = await EngineHost.watch(home)
+    except LocalModelsError as error:
+        raise EngineFailure(str(error)) from error
+    if host is None:
+        return {}
+    views = [_view(snapshot) for snapshot in host.snapshots().values()]
+    await host.close(stop=False)
+    return {view.name: view.capabilities for view in views if view.capabilities is not None}
+
+
 class Engines:
     """Follows the engine host: the latest view of every engine, the gate told of each change, and `came_up` of each
-    engine that is ready (again): what was held against it before was another process, or has passed.
+    engine that is ready (again): what was held against it before was another process, or has passed, and what it can
+    do is to be read anew.
     """
 
-    def __init__(self, host: EngineHost, gate: Gate, came_up: Callable[[str], None]) -> None:
+    def __init__(self, host: EngineHost, gate: Gate, came_up: CameUp) -> None:
         self._host = host
         self._gate = gate
         self._came_up = came_up
@@ -40,9 +58,7 @@ class Engines:
         self._task: asyncio.Task[None] | None = None
 
     @classmethod
-    async def start(
-        cls, specs: list[EngineSpec], home: Path, gate: Gate, came_up: Callable[[str], None], *, keep: bool
-    ) -> "Engines":
+    async def start(cls, specs: list[EngineSpec], home: Path, gate: Gate, came_up: CameUp, *, keep: bool) -> "Engines":
         """Have the engines run and follow them; returns before they are up. Raises EngineFailure."""
         try:
             host = await EngineHost.attach(home, specs, keep=keep)
@@ -51,7 +67,7 @@ class Engines:
         return cls._following(host, gate, came_up)
 
     @classmethod
-    async def at_work(cls, home: Path, gate: Gate, came_up: Callable[[str], None]) -> "Engines | None":
+    async def at_work(cls, home: Path, gate: Gate, came_up: CameUp) -> "Engines | None":
         """Follow the engines that run already, changing nothing; None where none does. Raises EngineFailure."""
         try:
             host = await EngineHost.watch(home)
@@ -65,7 +81,7 @@ class Engines:
         return cls._following(host, gate, came_up)
 
     @classmethod
-    def _following(cls, host: EngineHost, gate: Gate, came_up: Callable[[str], None]) -> "Engines":
+    def _following(cls, host: EngineHost, gate: Gate, came_up: CameUp) -> "Engines":
         engines = cls(host, gate, came_up)
         engines._take(host.snapshots())
         engines._task = asyncio.create_task(engines._follow())
@@ -113,7 +129,7 @@ class Engines:
                 continue
             self._views[view.name] = view
             if view.ready and not (before is not None and before.ready and before.url == view.url):
-                self._came_up(view.name)
+                self._came_up(view)
             self._gate.update(view)
 
 
@@ -155,4 +171,5 @@ def _view(snapshot: EngineSnapshot) -> EngineView:
         detail=f"{state.value}: {snapshot.detail}" if snapshot.detail else state.value,
         served_by=snapshot.name,
         model=snapshot.model,
+        capabilities=None if snapshot.capabilities is None else capable(snapshot.capabilities),
     )

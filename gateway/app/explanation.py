@@ -1,7 +1,9 @@
 """What would become of a request, in words and numbers: the decision, and what could still change it. Pure."""
 
 import math
+from collections.abc import Mapping
 from decimal import Decimal
+from types import MappingProxyType
 
 from msgspec import Struct
 
@@ -17,7 +19,21 @@ from gateway.probation import Window, window_for
 from gateway.refusals import nobody_allowed
 from gateway.routing import RoutingTable
 from gateway.run import Decided
-from gateway.types import BackendSpec, Candidate, Complexity, Constraints, Exclusion, Identity, Score, Signal, Tier
+from gateway.types import (
+    BackendSpec,
+    Candidate,
+    Capability,
+    Complexity,
+    Constraints,
+    Exclusion,
+    Identity,
+    Score,
+    Signal,
+    Tier,
+)
+
+NOTHING_LEARNT: Mapping[str, frozenset[Capability]] = MappingProxyType({})
+"""No engine is at work."""
 
 
 class PromptSize(Struct, frozen=True):
@@ -119,10 +135,20 @@ class Explanation(Struct, frozen=True, kw_only=True):
     decision_ms: float
 
 
-def explained(config: Config, request: ChatRequest, identity: Identity) -> Explanation:
-    """What a gateway with this configuration would decide. Raises RequestError for a model nobody knows."""
+def explained(
+    config: Config,
+    request: ChatRequest,
+    identity: Identity,
+    learnt: Mapping[str, frozenset[Capability]] = NOTHING_LEARNT,
+) -> Explanation:
+    """What a gateway with this configuration would decide, having `learnt` from its engines what they can do.
+
+    Raises RequestError for a model nobody knows.
+    """
     deciding, settings = decider(config), broker_settings(config)
     table = deciding.table
+    for engine, capabilities in learnt.items():
+        table.learn(engine, capabilities)
     decided = deciding.decide(request, identity, math.inf)
     judged, route = decided.classification, decided.route
     first = route.candidates[0] if route.candidates else None

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Self
@@ -43,6 +44,7 @@ from gateway.telemetry import Fanout, Metrics, RequestLog
 from gateway.telemetry.backlog import LedgerCollector, LogCollector
 from gateway.telemetry.metrics import GateCollector
 from gateway.throttle import EscalationThrottle
+from gateway.types import EngineView
 
 
 class HomeUnusable(ForebayError):
@@ -121,9 +123,11 @@ class Gateway:
             recorder=recorder,
         )
 
-    def _engine_came_up(self, engine: str) -> None:
+    def _engine_came_up(self, engine: EngineView) -> None:
+        if engine.capabilities is not None:
+            self.table.learn(engine.name, engine.capabilities)
         for name, breaker in self._breakers.items():
-            if self.config.backends[name].engine == engine:
+            if self.config.backends[name].engine == engine.name:
                 breaker.forget()
 
     def _build_servers(self, registry: CollectorRegistry) -> None:
@@ -145,8 +149,8 @@ class Gateway:
         found = {}
         for name, spec in self.table.specs.items():
             if spec.vectors is None:
-                tls = self._trust.context(name)
-                found[name], client = connected(spec, self.config, self._view, tls)
+                facts = partial(self.table.specs.__getitem__, name)
+                found[name], client = connected(facts, self.config, self._view, self._trust.context(name))
                 stack.push_async_callback(client.close)
         return found
 

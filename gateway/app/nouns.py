@@ -1,6 +1,7 @@
 """From the configuration to the plain values that stages are built with. Pure."""
 
 import hashlib
+from collections.abc import Iterable
 from decimal import Decimal
 from types import MappingProxyType
 
@@ -25,13 +26,17 @@ from gateway.routing import RoutingTable
 from gateway.types import Allowance, BackendSpec, Capability, Identity, Price, Priority, SlaClass, Tier
 
 # What each kind usually can; `capabilities` in the file says otherwise.
-_OF_ENGINE = frozenset(
+_OF_SERVERS = frozenset(
     {Capability.JSON_OBJECT, Capability.JSON_SCHEMA, Capability.LOGPROBS, Capability.MULTIPLE_CHOICES}
 )
+# A grammar makes any model call what it is told to. Whether it does so by itself is asked of the engine once it is up.
+_OF_ENGINE = frozenset({*_OF_SERVERS, Capability.FORCED_TOOLS})
 _OF_OPENAI = frozenset(Capability)
 _OF_ANTHROPIC = frozenset({Capability.TOOLS, Capability.JSON_SCHEMA, Capability.IMAGES, Capability.REMOTE_IMAGES})
 # It knows no such field, and would ignore it without a word.
 _NOT_LLAMA_CPPS = frozenset({"reasoning_effort"})
+
+_WORDS = frozenset(Capability)
 
 _PRIORITIES = MappingProxyType(
     {"batch": Priority.BATCH, "normal": Priority.NORMAL, "interactive": Priority.INTERACTIVE}
@@ -44,6 +49,7 @@ def backend_specs(config: Config) -> dict[str, BackendSpec]:
     specs = {}
     for name, backend in config.backends.items():
         engine = None if backend.engine is None else config.engines[backend.engine]
+        declared = _declared(backend, engine)
         specs[name] = BackendSpec(
             name=name,
             model=backend.model or (engine and engine.model) or name,
@@ -51,7 +57,8 @@ def backend_specs(config: Config) -> dict[str, BackendSpec]:
             price=_price(backend),
             engine=backend.engine,
             on_box=places[name].on_box,
-            capabilities=_capabilities(backend, engine),
+            capabilities=capable(_usual(backend, engine) if declared is None else declared),
+            assumed=declared is None,
             context=backend.context or (None if engine is None else engine.context),
             max_output=backend.max_output,
             vectors=_vectors(config, backend, engine),
@@ -224,9 +231,18 @@ def _price(backend: Backend) -> Price:
     return price_from_dollars(price.input, price.output or Decimal(0), price.cached, price.cache_write)
 
 
-def _capabilities(backend: Backend, engine: Engine | None) -> frozenset[Capability]:
-    if backend.capabilities is not None:
-        return backend.capabilities
-    if engine is None:
-        return _OF_ANTHROPIC if backend.provider == "anthropic" else _OF_OPENAI
-    return _OF_ENGINE if engine.capabilities is None else engine.capabilities
+def capable(words: Iterable[str]) -> frozenset[Capability]:
+    """What these words stand for, and what goes without saying; a word that nobody here knows is nothing."""
+    found = {Capability(word) for word in words if word in _WORDS}
+    return frozenset(found | {Capability.FORCED_TOOLS} if Capability.TOOLS in found else found)
+
+
+def _declared(backend: Backend, engine: Engine | None) -> frozenset[Capability] | None:
+    """What the file says."""
+    return engine.capabilities if backend.capabilities is None and engine is not None else backend.capabilities
+
+
+def _usual(backend: Backend, engine: Engine | None) -> frozenset[Capability]:
+    if engine is not None:
+        return _OF_ENGINE if engine.kind == "llama_cpp" else _OF_SERVERS
+    return _OF_ANTHROPIC if backend.provider == "anthropic" else _OF_OPENAI

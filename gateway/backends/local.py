@@ -21,12 +21,21 @@ class LocalBackend:
     """Calls whatever engine serves this backend's name at the moment. `view` says where that is."""
 
     def __init__(
-        self, spec: BackendSpec, view: Callable[[], EngineView | None], profile: Profile, client: ChatClient
+        self,
+        facts: Callable[[], BackendSpec],
+        view: Callable[[], EngineView | None],
+        profile: Profile,
+        client: ChatClient,
     ) -> None:
-        self.spec = spec
-        self._engine = EngineAddress(spec, view)
+        self._facts = facts
+        self._engine = EngineAddress(facts(), view)
         self._profile = profile
         self._client = client
+
+    @property
+    def spec(self) -> BackendSpec:
+        """What is known of it, with what its engine has said it can do."""
+        return self._facts()
 
     @property
     def served_by(self) -> str | None:

@@ -1,21 +1,32 @@
 """`forebay explain PROMPT`: what would become of a request, without running anything."""
 
+import asyncio
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
 
+from gateway.app.engines import learnt
 from gateway.app.explanation import explained
 from gateway.app.nouns import everybody, tenant_identity
 from gateway.cli.console import Terminal, terminal_of
 from gateway.cli.explanation import show
 from gateway.cli.source import configuration
+from gateway.config.environment import home
 from gateway.config.schema import Config
 from gateway.config.suggest import nearest
 from gateway.messages import ChatRequest
 from gateway.types import Identity
 from gateway.wire.openai_request import parse_chat
+
+
+class ToolChoice(StrEnum):
+    """What a client says of calling its tools."""
+
+    AUTO = "auto"
+    REQUIRED = "required"
 
 
 def explain(
@@ -28,6 +39,10 @@ def explain(
     model: Annotated[str, typer.Option(help="What the client asks for: auto, a tier, a backend or an alias.")] = "auto",
     system: Annotated[str | None, typer.Option(metavar="TEXT", help="A system message before the prompt.")] = None,
     max_tokens: Annotated[int | None, typer.Option(metavar="N", help="The client's limit of the answer.")] = None,
+    tools: Annotated[
+        ToolChoice | None,
+        typer.Option(help="As a client that offers tools: auto may call one, required is made to."),
+    ] = None,
     task: Annotated[str | None, typer.Option(help="As the header x-forebay-task.")] = None,
     region: Annotated[str | None, typer.Option(help="As the header x-forebay-region.")] = None,
     local_only: Annotated[bool, typer.Option("--local-only", help="As the header x-forebay-local-only.")] = False,
@@ -37,17 +52,25 @@ def explain(
 ) -> None:
     """Say who would answer a request, why, at what price, and what would make it escalate.
 
-    Nothing is run and no engine is started. Exits with 0 where somebody may answer, with 1 where nobody may.
+    Nothing is run and no engine is started; engines at work are asked what they can do. Exits with 0 where somebody may
+    answer, with 1 where nobody may.
     """
     terminal = terminal_of(context)
     loaded = configuration(config, terminal.environ)
     hints = {"task": task, "region": region, "local-only": "true" if local_only else None}
-    body = {
+    body: dict[str, object] = {
         "model": model,
         "messages": _messages(_text(terminal, prompt), system),
         **({} if max_tokens is None else {"max_tokens": max_tokens}),
+        **(
+            {}
+            if tools is None
+            else {"tools": [{"type": "function", "function": {"name": "tool"}}], "tool_choice": tools.value}
+        ),
     }
-    explanation = explained(loaded, _request(body, hints), _caller(terminal, loaded, sla, tenant))
+    caller = _caller(terminal, loaded, sla, tenant)
+    known = asyncio.run(learnt(home(terminal.environ)))
+    explanation = explained(loaded, _request(body, hints), caller, known)
     if as_json:
         terminal.json(explanation)
     else:

@@ -14,8 +14,9 @@ def structure_holds(request: ChatRequest, choice: Choice) -> bool | None:
 
     An answer cut short by its length is judged like any other: half an object is not valid.
     """
-    if choice.tool_calls or request.tools:
-        return _tools_hold(request, choice)
+    forced = request.tool_choice == "required" or isinstance(request.tool_choice, NamedToolChoice)
+    if choice.tool_calls or forced:
+        return _calls_hold(request, choice.tool_calls)
     wanted = request.response_format
     if wanted is None or wanted.type == "text":
         return None
@@ -29,16 +30,17 @@ def structure_holds(request: ChatRequest, choice: Choice) -> bool | None:
     return schema is None or _valid(schema, value)
 
 
-def _tools_hold(request: ChatRequest, choice: Choice) -> bool | None:
-    """Calls must name tools that exist, with arguments of their schema; a forced call must be there."""
-    if not choice.tool_calls:
-        forced = request.tool_choice == "required" or isinstance(request.tool_choice, NamedToolChoice)
-        return False if forced else None
+def _calls_hold(request: ChatRequest, calls: Sequence[ToolCall]) -> bool:
+    """At least one, and not more than are wanted, of tools that exist, with arguments of their schema."""
+    if not calls or request.tool_choice == "none":
+        return False
+    if request.parallel_tool_calls is False and len(calls) > 1:
+        return False
     if isinstance(request.tool_choice, NamedToolChoice):
         name = request.tool_choice.function.name
-        if any(call.function.name != name for call in choice.tool_calls):
+        if any(call.function.name != name for call in calls):
             return False
-    return all(_call_holds(request.tools, call) for call in choice.tool_calls)
+    return all(_call_holds(request.tools, call) for call in calls)
 
 
 def _call_holds(tools: Sequence[Tool], call: ToolCall) -> bool:

@@ -90,7 +90,8 @@ class Engine(Section):
     ca: FilePath | None = None
     """attached over https: a file of certificates (PEM); theirs must lead to one of them, not to this machine's."""
     capabilities: frozenset[Capability] | None = None
-    """What it can do, if not what its kind usually can."""
+    """What it can do. llama_cpp: what the engine says once it is up, unless given; attached: give tools where its
+    server calls tools."""
 
 
 class Price(Section):

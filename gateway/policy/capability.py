@@ -6,9 +6,7 @@ from gateway.types import Capability
 
 def needs(request: ChatRequest) -> frozenset[Capability]:
     """Everything without which the answer would be wrong rather than merely weaker."""
-    found: set[Capability] = set()
-    if request.tools:
-        found.add(Capability.TOOLS)
+    found = _of_tools(request)
     if request.response_format is not None and request.response_format.type != "text":
         found.add(Capability(request.response_format.type))
     if request.logprobs:
@@ -21,3 +19,12 @@ def needs(request: ChatRequest) -> frozenset[Capability]:
             # Whoever serves it will fetch the address: never an engine inside our own network.
             found.add(Capability.REMOTE_IMAGES)
     return frozenset(found)
+
+
+def _of_tools(request: ChatRequest) -> set[Capability]:
+    if request.tools and request.tool_choice in (None, "auto"):
+        return {Capability.TOOLS}
+    forced = request.tools and request.tool_choice != "none"
+    if forced or any(message.tool_calls or message.role == "tool" for message in request.messages):
+        return {Capability.FORCED_TOOLS}
+    return set()

@@ -184,14 +184,16 @@ def test_an_unfit_address_from_the_environment_is_a_problem_of_the_file() -> Non
 
 def test_commented_keys_show_what_holds_without_them() -> None:
     """Each `# key: value` is the default, or an example; with the defaults in place the file means the same."""
-    examples = {"threads", "default_class", "classes", "tasks", "trigger_words"}
+    examples = {"threads", "capabilities", "default_class", "classes", "tasks", "trigger_words"}
     examples |= {"default_output", "max_output", "max_prompt"}
     text = developer_text()
     assert parse(spelt_out(text, all_keys() - examples), FILE, KEYS) == parse(text.encode(), FILE, KEYS)
     with_examples = parse(spelt_out(text, all_keys()), FILE, KEYS)
     assert with_examples.policy.default_class == "pro"
     assert (with_examples.policy.default_output, with_examples.policy.max_prompt) == (1024, 100_000)
-    assert with_examples.engines["small"].threads == 4
+    small = with_examples.engines["small"]
+    assert small.threads == 4
+    assert Capability.TOOLS in (small.capabilities or ())
 
 
 def test_the_examples_are_plain_yaml() -> None:

@@ -177,7 +177,6 @@ def three_apis(second_engine: str, strict: FaultServer, frail: Iterable[str]) ->
         "urls": [second_engine],
         "parallel": 2,
         "context": 1024,
-        "capabilities": ["json_object", "json_schema", "logprobs", "n"],
     }
     return base(
         engines={"small": engine},

@@ -75,6 +75,8 @@ _PARIS = Tool("weather", '{"city": "Paris"}')
 _ROME = Tool("weather", '{"city": "Rome"}')
 _CALLED = ("weather", {"city": "Paris"})
 _NEEDS_TOOLS = frozenset({Capability.TOOLS})
+_OBEYS = frozenset({Capability.FORCED_TOOLS})
+_ROOM = {"max_tokens": 60, "temperature": 0}
 
 
 def _user(*parts: Fields) -> Fields:
@@ -87,9 +89,8 @@ def _tools(openai: Fields, anthropic: Fields, **more: Any) -> Row:
     return Row(
         openai={"tools": _TOOLS, **openai},
         anthropic={"tools": _TOOLS_THERE, **anthropic},
-        needs=_NEEDS_TOOLS,
         heard=heard,
-        **more,
+        **{"needs": _NEEDS_TOOLS, **more},
     )
 
 
@@ -166,21 +167,30 @@ ROWS: Mapping[str, Row] = MappingProxyType(
             says={"calls": (_CALLED,), "ended": "tool_calls", "text": ""},
         ),
         "a call is demanded": _tools(
-            {"tool_choice": "required"},
-            {"tool_choice": {"type": "any"}},
+            {"tool_choice": "required", **_ROOM},
+            {"tool_choice": {"type": "any"}, **_ROOM},
+            needs=_OBEYS,
+            anyhow={"ended": "tool_calls"},
             plays=Says(text=None, tools=(_PARIS,)),
             heard={"choice": "required"},
             says={"calls": (_CALLED,), "ended": "tool_calls"},
         ),
         "this call is demanded": _tools(
-            {"tool_choice": {"type": "function", "function": {"name": "weather"}}},
-            {"tool_choice": {"type": "tool", "name": "weather"}},
+            {"tool_choice": {"type": "function", "function": {"name": "weather"}}, **_ROOM},
+            {"tool_choice": {"type": "tool", "name": "weather"}, **_ROOM},
+            needs=_OBEYS,
+            anyhow={"ended": "tool_calls"},
             plays=Says(text=None, tools=(_PARIS,)),
             heard={"choice": "weather"},
             says={"calls": (_CALLED,), "ended": "tool_calls"},
         ),
         "no call is wanted": _tools(
-            {"tool_choice": "none"}, {"tool_choice": {"type": "none"}}, heard={"choice": "none"}, says={"calls": ()}
+            {"tool_choice": "none"},
+            {"tool_choice": {"type": "none"}},
+            needs=frozenset(),
+            heard={"choice": "none"},
+            says={"calls": ()},
+            anyhow={"calls": ()},
         ),
         "parallel calls": _tools(
             {},

@@ -51,6 +51,7 @@ def assert_understood(row: Row, strict: FaultServer, client: str, backend: str, 
     if backend not in MODELS:
         assert {name: getattr(said, name) for name in row.anyhow} == row.anyhow
         assert said.usage[1] > 0
+        assert all(name == "weather" and set(arguments) == {"city"} for name, arguments in said.calls)
         assert "schema" not in row.heard or set(json.loads(said.text)) == {"city"}
         assert strict.calls() == ()
         return

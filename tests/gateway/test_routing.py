@@ -49,6 +49,18 @@ def routed(
     return plan(TABLE, target, constraints, classification, allow_fallback=fallback, max_tokens=None)
 
 
+def test_what_an_engine_says_it_can_do_counts_unless_the_file_says_otherwise() -> None:
+    """Every backend of that engine learns it, and nobody else; a second word replaces the first."""
+    assumed = change(BOX, assumed=True)
+    specs = (assumed, change(assumed, name="twin"), change(BOX, name="declared"), change(assumed, name="o", engine="o"))
+    table = RoutingTable({each.name: each for each in specs}, {LIGHT: ("box",)}, {})
+    tools = frozenset({Capability.TOOLS})
+    table.learn("small", frozenset(Capability))
+    table.learn("small", tools)
+    assert {name for name, spec in table.specs.items() if spec.capabilities} == {"box", "twin"}
+    assert table.specs["box"].capabilities == table.specs["twin"].capabilities == tools
+
+
 START: list[tuple[Tier, Tier, Classification, Tier, Reason]] = [
     (MID, PREMIUM, work(LOW), LIGHT, Reason.LOW_COMPLEXITY),
     (MID, PREMIUM, work(MEDIUM), MID, Reason.MEDIUM_COMPLEXITY),

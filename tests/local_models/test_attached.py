@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from local_models.attached import AttachedEngine, Watched, combine, judge
-from local_models.probe import EngineProbe, Verdict
+from local_models.probe import EngineProbe, Listed, Verdict
 from local_models.roster import Roster
 from local_models.supervisor import Surroundings
 from local_models.types import EngineMetrics, EngineSnapshot, EngineSpec, EngineState
@@ -128,6 +128,37 @@ def test_one_hiccup_is_forgiven(verdicts: list[Verdict], states: list[str]) -> N
     assert seen == states
 
 
+def test_what_a_server_lists_is_asked_again_after_it_was_away() -> None:
+    """Another one may have taken its place; a hiccup is no reason to ask."""
+    watched = dataclasses.replace(judge(Watched("http://a"), WELL, None, 1.0), listed=Listed("m", ("tools",)))
+    hiccup = judge(watched, ILL, None, 2.0)
+    assert hiccup.listed == watched.listed
+    assert judge(judge(hiccup, ILL, None, 3.0), ILL, None, 4.0).listed is None
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "capabilities"),
+    [
+        (("tools", "n"), ("n", "tools"), ("tools", "n")),
+        (("tools", "n"), ("n",), ("n",)),
+        (("tools", "n"), (), ()),
+        (("tools", "n"), None, None),
+        (None, None, None),
+    ],
+)
+def test_an_engine_can_do_what_all_its_servers_can(
+    first: tuple[str, ...] | None, second: tuple[str, ...] | None, capabilities: tuple[str, ...] | None
+) -> None:
+    """Whichever is chosen must be able to; who says nothing of it leaves it to the configuration."""
+    watched = tuple(
+        dataclasses.replace(Watched(address), state=EngineState.UP, listed=Listed("m", said))
+        for address, said in zip(SPEC.urls, (first, second), strict=True)
+    )
+    assert combine(SPEC, watched, since=1.0).capabilities == capabilities
+    away = dataclasses.replace(watched[1], state=EngineState.FENCED)
+    assert combine(SPEC, (watched[0], away), since=1.0).capabilities == first
+
+
 def test_since_is_when_the_state_began() -> None:
     """A check that changes nothing does not restart the clock."""
     first = judge(Watched("http://a"), WELL, None, 1.0)
@@ -160,3 +191,21 @@ def test_the_least_busy_healthy_url_is_chosen(
     assert (snapshot.state.value, snapshot.url) == (state, url)
     assert snapshot.slots == 4
     assert len(snapshot.replicas) == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "listed"),
+    [
+        ({"data": [{"id": "m", "capabilities": ["tools", "n"]}, {"id": "n"}]}, Listed("m", ("tools", "n"))),
+        ({"data": [{"id": "m"}]}, Listed("m", None)),
+        ({"data": [{"id": "m", "capabilities": {"vision": True}}]}, Listed("m", None)),
+        ({"data": [{"id": "m", "capabilities": [1]}]}, Listed("m", None)),
+        ({"data": []}, None),
+        ({"models": []}, None),
+    ],
+)
+async def test_what_a_server_lists_is_read_whatever_else_it_says(body: object, listed: Listed | None) -> None:
+    """Other servers mean other things by `capabilities`; their model is still their model."""
+    somebody = httpx.MockTransport(lambda _: httpx.Response(200, json=body))
+    async with httpx.AsyncClient(transport=somebody) as http:
+        assert await EngineProbe("http://a", http).listed() == listed

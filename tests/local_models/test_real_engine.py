@@ -67,6 +67,7 @@ async def test_start_kill_9_and_back(tmp_path: Path, model_path: Path) -> None:
     """It answers; killed, it answers again from another process within 30 s; nothing of either is left."""
     async with attached(tmp_path, real_spec(model_path)) as engines:
         first = await engines.wait_up("small", timeout=START_S)
+        assert first.capabilities == ("json_object", "json_schema", "logprobs", "n", "forced_tools")
         assert first.pid is not None
         said = await answer(first.url)
         assert said

@@ -1,5 +1,7 @@
 """What is known of a backend by what serves it, without its configuration having to say so."""
 
+from functools import partial
+
 import pytest
 
 from gateway.app import nouns
@@ -38,6 +40,6 @@ BUDGET = change(EFFORT, conversation=Conversation(messages=TURNS, thinking=Think
 async def test_our_own_engine_knows_no_effort(request_: ChatRequest, ignored: tuple[str, ...]) -> None:
     """So it is not sent, and the caller is told by the name it has in the caller's API; of others nobody knows."""
     for name, expected in (("ours", ignored), ("theirs", ())):
-        backend, client = connected(nouns.backend_specs(CONFIG)[name], CONFIG, nowhere, None)
+        backend, client = connected(partial(nouns.backend_specs(CONFIG).__getitem__, name), CONFIG, nowhere, None)
         assert backend.ignores(request_) == expected
         await client.close()

@@ -35,7 +35,7 @@ def provider(base: str, client: ChatClient) -> Backend:
 
 def engine(base: str, client: ChatClient) -> Backend:
     """An engine that is up at this address."""
-    return LocalBackend(SPEC, lambda: change(UP, url=base), PROFILE, client)
+    return LocalBackend(lambda: SPEC, lambda: change(UP, url=base), PROFILE, client)
 
 
 async def replies(caller: Caller) -> None:
@@ -109,7 +109,7 @@ async def test_an_engine_is_called_where_it_is_at_the_moment() -> None:
     """A restart gives it another port; what it calls its model goes before what the configuration calls it."""
     async with serving(replies) as (first, one, client), serving(replies) as (second, two, _):
         views = [change(UP, url=one), change(UP, url=two, model="renamed", served_by="standby")]
-        backend = LocalBackend(SPEC, lambda: views[0], PLAIN, client)
+        backend = LocalBackend(lambda: SPEC, lambda: views[0], PLAIN, client)
         await backend.complete(call())
         assert backend.served_by == "small"
         views.pop(0)
@@ -124,7 +124,7 @@ async def test_an_engine_is_called_where_it_is_at_the_moment() -> None:
 async def test_an_engine_without_an_address_is_not_called(view: EngineView | None, words: str) -> None:
     """It went away after the gate had let the request in: nothing was sent, and the next candidate's turn comes."""
     client = ChatClient("small", DEADLINES, {})
-    backend = LocalBackend(SPEC, lambda: view, PLAIN, client)
+    backend = LocalBackend(lambda: SPEC, lambda: view, PLAIN, client)
     for ask in (backend.complete, backend.stream):
         with pytest.raises(Rejected) as caught:
             await ask(call())

@@ -31,6 +31,7 @@ LOOK = Tool(
     FunctionSpec("look", parameters={"type": "object", "properties": {"at": {"type": "string"}}, "required": ["at"]})
 )
 TOOLED = change(REQUEST, tools=(LOOK, Tool(FunctionSpec("stop"))))
+ALONE = change(TOOLED, parallel_tool_calls=False)
 FORCED = change(TOOLED, tool_choice="required")
 NAMED = change(TOOLED, tool_choice=NamedToolChoice(NamedFunction("look")))
 
@@ -113,6 +114,15 @@ TABLE: list[tuple[ChatRequest, Choice, bool | None]] = [
     (NAMED, called(("look", '{"at": "it"}')), True),
     (NAMED, called(("stop", "{}")), False),
     (NAMED, called(("look", '{"at": "it"}'), ("stop", "{}")), False),
+    # One call where several are not wanted, and none where none is.
+    (ALONE, called(("stop", "{}")), True),
+    (ALONE, called(("stop", "{}"), ("stop", "{}")), False),
+    (change(TOOLED, parallel_tool_calls=True), called(("stop", "{}"), ("stop", "{}")), True),
+    (change(TOOLED, tool_choice="none"), called(("stop", "{}")), False),
+    (change(TOOLED, tool_choice="none"), said("just text"), None),
+    # Words beside a format are no way out of it.
+    (change(STRICT, tools=TOOLED.tools), said("just text"), False),
+    (change(STRICT, tools=TOOLED.tools), said('{"name": "Ann", "age": 3}'), True),
     # A call that nobody offered, and a call beside a format.
     (REQUEST, called(("look", "{}")), False),
     (change(STRICT, tools=TOOLED.tools), called(("stop", "{}")), True),

@@ -6,16 +6,20 @@ from hypothesis import strategies as st
 
 from gateway.messages import (
     ChatRequest,
+    FunctionCall,
     FunctionSpec,
     Hints,
     ImagePart,
     ImageUrl,
     JsonSchema,
     Message,
+    NamedFunction,
+    NamedToolChoice,
     ResponseFormat,
     Sampling,
     TextPart,
     Tool,
+    ToolCall,
 )
 from gateway.policy import Policy, Regions
 from gateway.policy.capability import needs
@@ -120,12 +124,24 @@ def test_the_rest_is_handed_through() -> None:
 TEXT, PICTURE = TextPart("x"), ImagePart(ImageUrl("data:image/png;base64,AAAA"))
 REMOTE = ImagePart(ImageUrl("https://example.com/cat.png"))
 TOOL = Tool(FunctionSpec("f"))
+CALLED = (
+    Message("user", "x"),
+    Message("assistant", tool_calls=(ToolCall("c1", FunctionCall("f", "{}")),)),
+    Message("tool", "y", tool_call_id="c1"),
+)
 SCHEMA = ResponseFormat("json_schema", JsonSchema("s", {}))
 
 NEEDS: list[tuple[ChatRequest, set[Capability]]] = [
     (REQUEST, set()),
     (change(REQUEST, tools=(TOOL,)), {Capability.TOOLS}),
+    (change(REQUEST, tools=(TOOL,), tool_choice="auto"), {Capability.TOOLS}),
+    (change(REQUEST, tools=(TOOL,), tool_choice="required"), {Capability.FORCED_TOOLS}),
+    (change(REQUEST, tools=(TOOL,), tool_choice=NamedToolChoice(NamedFunction("f"))), {Capability.FORCED_TOOLS}),
+    (change(REQUEST, tools=(TOOL,), tool_choice="none"), set()),
     (change(REQUEST, tool_choice="auto"), set()),
+    (change(REQUEST, messages=CALLED), {Capability.FORCED_TOOLS}),
+    (change(REQUEST, messages=CALLED, tools=(TOOL,), tool_choice="none"), {Capability.FORCED_TOOLS}),
+    (change(REQUEST, messages=CALLED, tools=(TOOL,)), {Capability.TOOLS}),
     (change(REQUEST, response_format=ResponseFormat("text")), set()),
     (change(REQUEST, response_format=ResponseFormat("json_object")), {Capability.JSON_OBJECT}),
     (change(REQUEST, response_format=SCHEMA), {Capability.JSON_SCHEMA}),
