@@ -58,6 +58,7 @@ class Code(StrEnum):
     INVALID_JSON = "invalid_json"
     INVALID_VALUE = "invalid_value"
     UNSAFE_FIELD = "unsafe_field"
+    THREAD_UNSUPPORTED = "thread_unsupported_request"
     BODY_TOO_LARGE = "body_too_large"
     BODY_TIMEOUT = "body_timeout"
     UNSUPPORTED_ENCODING = "unsupported_content_encoding"

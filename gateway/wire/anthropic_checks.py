@@ -21,7 +21,7 @@ from gateway.blocks import (
     Turn,
     UrlSource,
 )
-from gateway.errors import RequestError
+from gateway.errors import Code, RequestError
 from gateway.messages import JsonObject
 from gateway.wire.fields import plain_name, unknown_fields
 from gateway.wire.json_schema import check_schema
@@ -57,11 +57,17 @@ _REFUSED = {
     "mcp_servers": "is of tools that the provider runs; only tools of your own are taken",
     "inference_geo": "is not taken; narrow where the data may go by the header x-forebay-region",
     "output_format": "is no longer part of this API; use output_config.format",
+    "compaction": "is not taken: ask for a summary in words",
 }.items()
 
 
 def not_taken(fields: JsonObject) -> None:
     """Refuse, in words of its own, what is part of this API and has no place here. `fields` may hold anything."""
+    if fields.get("thread") is not None:
+        # Without it a turn that goes on with a thread has lost all that was said. Anthropic's own client knows this
+        # code, and sends the whole conversation instead.
+        why = "no conversations are kept here; send the whole of it, without thread"
+        raise RequestError(why, code=Code.THREAD_UNSUPPORTED, param="thread")
     for name, why in _REFUSED:
         if fields.get(name) is not None:
             raise RequestError(f"{name} {why}", param=name)

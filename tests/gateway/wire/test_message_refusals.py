@@ -19,6 +19,7 @@ from tests.gateway.wire.message_bodies import (
     TOOL,
     assistant,
     body,
+    parsed,
     refused,
     user,
 )
@@ -114,6 +115,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ),
     ({"cache_control": {"type": "for ever"}}, "cache_control.type", "'for ever'"),
     ({"container": "c"}, "container", "tools that the provider runs"),
+    ({"compaction": {"type": "summarize"}}, "compaction", "ask for a summary"),
     ({"mcp_servers": [{}]}, "mcp_servers", "tools that the provider runs"),
     ({"inference_geo": "us"}, "inference_geo", "x-forebay-region"),
     ({"output_format": {}}, "output_format", "output_config.format"),
@@ -130,6 +132,14 @@ def test_a_field_at_fault_is_named(fields: dict[str, Any], param: str, words: st
     assert told["message"].startswith(param)
     assert words in told["message"]
     assert f"{param}: {param}" not in told["message"]
+
+
+@pytest.mark.parametrize("thread", [{"type": "create"}, {"type": "continue", "previous_message_id": "msg_1"}, 7])
+def test_a_conversation_that_the_server_should_keep_is_refused(thread: Any) -> None:
+    """By the code at which the official client sends all of it; dropped, it would be answered without its past."""
+    error = refused({"thread": thread})
+    assert (error.status, error.code, error.param) == (400, "thread_unsupported_request", "thread")
+    assert parsed({"thread": None}).conversation == parsed({}).conversation
 
 
 @pytest.mark.parametrize("name", ["model", "messages", "max_tokens"])
