@@ -8,8 +8,7 @@ further than its `code` and `param`.
 import asyncio
 import re
 import ssl
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -36,6 +35,10 @@ _HEADERS = MappingProxyType(
         # An answer that claims another encoding is refused: a compressed one could unpack to any size.
         "accept-encoding": "identity",
     }
+)
+_FOREIGN = (
+    *(TimeoutError, aiohttp.ClientError),
+    *(msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError),
 )
 _encode = msgspec.json.Encoder().encode
 
@@ -97,19 +100,21 @@ class ChatClient:
         clock = asyncio.get_running_loop().time
         until = self._until(deadline)
         first = min(until, clock() + self._deadlines.first_token_s)
-        with self._mapped("first_token"):
+        try:
             async with asyncio.timeout_at(first):
                 response = await self._post(url, body)
                 if not response.content_type.startswith("text/event-stream"):
                     response.close()
                     raise Broken(f"{self._name} answered a stream request with {response.content_type}")
+        except _FOREIGN as error:
+            raise _ours(self._name, error, "first_token") from error
         limits = Limits(first, self._deadlines.idle_s, until)
         return EventStream(self._name, response, self._api.events(), limits, self._pause_s(response.headers))
 
     async def _ask(
         self, url: str, body: JsonObject, deadline: float, decode: Callable[[bytes, Mapping[str, str]], T]
     ) -> T:
-        with self._mapped("total"):
+        try:
             async with asyncio.timeout_at(self._until(deadline)):
                 response = await self._post(url, body)
                 try:
@@ -118,6 +123,8 @@ class ChatClient:
                 finally:
                     response.close()
                 return decode(raw, response.headers)
+        except _FOREIGN as error:
+            raise _ours(self._name, error, "total") from error
 
     def _completion(self, raw: bytes, headers: Mapping[str, str]) -> Completion:
         completion, pause_s = self._api.completion(raw), self._pause_s(headers)
@@ -157,23 +164,20 @@ class ChatClient:
             refused.callers_fault = fault.callers
         return refused
 
-    @contextmanager
-    def _mapped(self, stage: str) -> Iterator[None]:
-        """The one seam at which foreign errors become ours."""
-        try:
-            yield
-        except BackendError:
-            raise
-        except aiohttp.ConnectionTimeoutError as error:
-            raise TimedOut(f"{self._name}: no connection in time", stage="connect") from error
-        except TimeoutError as error:
-            raise TimedOut(f"{self._name}: no answer in time", stage=stage) from error
-        except (aiohttp.ClientConnectorError, aiohttp.ClientHttpProxyError) as error:
-            raise _unreached(self._name, error) from error
-        except aiohttp.ClientError as error:
-            raise Broken(f"{self._name}: the connection broke ({type(error).__name__})") from error
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
-            raise Broken(f"{self._name} sent an answer that is not one of this API") from error
+
+def _ours(name: str, error: BaseException, stage: str) -> BackendError:
+    """The one seam at which foreign errors become ours."""
+    match error:
+        case aiohttp.ConnectionTimeoutError():
+            return TimedOut(f"{name}: no connection in time", stage="connect")
+        case TimeoutError():
+            return TimedOut(f"{name}: no answer in time", stage=stage)
+        case aiohttp.ClientConnectorError() | aiohttp.ClientHttpProxyError():
+            return _unreached(name, error)
+        case aiohttp.ClientError():
+            return Broken(f"{name}: the connection broke ({type(error).__name__})")
+        case _:
+            return Broken(f"{name} sent an answer that is not one of this API")
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int, *, cut: bool = False) -> bytes:
