@@ -99,20 +99,20 @@ class Metrics:
     def record(self, outcome: Outcome) -> None:
         """Count one finished request."""
         answer, classification = outcome.answer, outcome.classification
-        tier = "none" if answer is None else answer.tier.value
+        tier = "none" if answer is None else answer.tier
         task = None if classification is None else classification.task
         if not outcome.for_vectors:
             self._requests += 1
             self._cost_nano += outcome.cost_nano
         self._requests_by(
             tier,
-            "none" if answer is None else answer.reason.value,
+            "none" if answer is None else answer.reason,
             outcome.sla_class,
             "none" if task is None else task if task in self._tasks else "other",
-            outcome.status.value,
+            outcome.status,
         ).inc()
         if outcome.status is OutcomeStatus.REFUSED and outcome.code is not None:
-            self.refused.labels(outcome.code.value).inc()
+            self.refused.labels(outcome.code).inc()
         if outcome.escalated:
             self._escalated += 1
             self.escalations.inc()
@@ -143,8 +143,8 @@ class Metrics:
         return self._cost_nano / NANO / self._requests if self._requests else None
 
     def _attempt(self, record: AttemptRecord) -> None:
-        error = "none" if record.error is None else record.error.value
-        self._attempts_by(record.backend, record.tier.value, record.status.value, error).inc()
+        error = "none" if record.error is None else record.error
+        self._attempts_by(record.backend, record.tier, record.status, error).inc()
         self._light_attempts += record.tier is Tier.LIGHT
         if record.usage.quality is not UsageQuality.UNKNOWN:
             self._tokens_by(record.backend, "prompt").inc(record.usage.prompt)
