@@ -3,17 +3,20 @@
 import json
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.configs import TO_LIGHT
+from tests.e2e.configs import PRICES, TO_LIGHT, one_engine, provider
 from tests.e2e.events import Events
 from tests.e2e.homes import MODEL
-from tests.e2e.stack import COMMAND, Stack
+from tests.e2e.stack import COMMAND, Stack, running
 from tests.faults.behaviours import Says, Tool
 from tests.faults.handle import FaultServer
+from tests.llama.tool_templates import QWEN
+from tests.retemplate import retemplated
 
 PARAMETERS = {
     "type": "object",
@@ -166,3 +169,31 @@ def test_explain_asks_the_engines_that_are_at_work(apis: Stack) -> None:
     assert {"backend": "local", "tier": "light", "reason": "capability", "because": "cannot do tools"} in free[
         "excluded"
     ]
+
+
+@pytest.fixture
+def native(strict: FaultServer, model_path: Path, tmp_path: Path) -> Iterator[Stack]:
+    """A gateway whose light tier is a model with a template that knows tools."""
+    path = retemplated(model_path, tmp_path / "native.gguf", template=QWEN)
+    config = one_engine(str(path))
+    config["backends"]["mini"] = provider(strict, "gpt", price=PRICES["mid"])
+    config["tiers"]["mid"] = ["mini"]
+    with running(config) as stack:
+        yield stack.ready("light", "mid")
+
+
+def test_a_model_that_knows_tools_is_given_a_free_choice(native: Stack, strict: FaultServer) -> None:
+    """Nobody has declared it: its engine has read it off the template. Its call comes back like any other."""
+    assert "tools" in backends(native)["local"]
+    turns: list[dict[str, Any]] = []
+    for place, city in enumerate(("Rome", "Oslo", "Bern")):
+        function = {"name": "get_weather", "arguments": json.dumps({"city": city, "unit": "c"})}
+        call = {"id": f"c{place}", "type": "function", "function": function}
+        turns += [{"role": "user", "content": f"Weather in {city}?"}, {"role": "assistant", "tool_calls": [call]}]
+    # By imitation, which is all that these weights can.
+    turns.append({"role": "user", "content": "Weather in Paris?"})
+    answer = native.chat(headers=TO_LIGHT, messages=turns, tools=TOOLS, temperature=0, max_tokens=80)
+    assert answer.headers["x-forebay-backend"] == "local"
+    (called_for,) = answer.json()["choices"][0]["message"]["tool_calls"]
+    assert json.loads(called_for["function"]["arguments"]) == {"city": "Paris", "unit": "c"}
+    assert strict.calls() == ()

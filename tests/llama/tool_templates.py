@@ -13,11 +13,12 @@ NO_SYSTEM = (
 """Knows no tools and no system turn, and wants the user and the assistant to take turns."""
 
 QWEN = (
-    "{% if tools %}<|im_start|>system\n# Tools\n<tools>{% for tool in tools %}\n{{ tool | tojson }}{% endfor %}"
-    "\n</tools><|im_end|>\n{% endif %}"
+    "{% if tools %}<|im_start|>system\n# Tools\n<tools>{% for tool in tools %}{{ '\n' }}{{ tool | tojson }}{% endfor %}"
+    "{{ '\n</tools><|im_end|>\n' }}{% endif %}"
     "{% for m in messages %}{% if m.role == 'assistant' and m.tool_calls %}<|im_start|>assistant"
-    "{% if m.content %}\n{{ m.content }}{% endif %}{% for call in m.tool_calls %}{% set call = call.function %}"
-    '\n<tool_call>\n{"name": "{{ call.name }}", "arguments": {{ call.arguments | tojson }}}\n</tool_call>{% endfor %}'
+    "{% if m.content %}{{ '\n' + m.content }}{% endif %}{% for call in m.tool_calls %}{% set call = call.function %}"
+    "{{ '\n<tool_call>\n' }}"
+    '{"name": "{{ call.name }}", "arguments": {{ call.arguments | tojson }}}{{ "\n</tool_call>" }}{% endfor %}'
     "<|im_end|>\n{% elif m.role == 'tool' %}<|im_start|>user\n<tool_response>\n{{ m.content }}\n</tool_response>"
     "<|im_end|>\n"
     "{% else %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endif %}{% endfor %}"
