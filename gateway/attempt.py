@@ -34,7 +34,7 @@ class Attempts:
         self, run: Run, candidate: Candidate, reason: Reason, *, alone: bool
     ) -> tuple[Attempt, Completion]:
         """The whole answer of `candidate`. `alone`: nobody else may answer. Raises AttemptError."""
-        call = _WholeCall(run, candidate, self._backends[candidate.backend])
+        call = _TextCall(run, candidate, self._backends[candidate.backend])
         return await self._entry.whole(run, candidate, reason, call, alone=alone)
 
     async def open(self, run: Run, candidate: Candidate, reason: Reason, *, alone: bool) -> "OpenAnswer":
@@ -65,7 +65,7 @@ class Attempts:
         permit = await entry.enter(run, candidate, backend.spec, alone=alone)
         try:
             while True:
-                attempt = entry.begin(run, candidate, reason, backend.served_by, backend.ignores(run.request))
+                attempt = entry.begin(run, candidate, reason, _TextCall(run, candidate, backend))
                 settled = Settlement(attempt, self.breakers[candidate.backend], backend.spec, run)
                 try:
                     stream = await backend.stream(_call(run, candidate, backend.spec))
@@ -88,8 +88,8 @@ class Attempts:
             raise
 
 
-class _WholeCall:
-    """A call for an answer that comes as a whole; see `entry.Call`."""
+class _TextCall:
+    """A call for text; see `entry.Call`."""
 
     def __init__(self, run: Run, candidate: Candidate, backend: Backend) -> None:
         self.spec = backend.spec

@@ -149,7 +149,7 @@ class Broker:
         """Ask one candidate after the other until an answer is good enough or nobody is left."""
         route = run.decided.route
         if not route.candidates:
-            raise nobody_allowed(route.excluded, run.decided.constraints)
+            raise nobody_allowed(route.excluded, run.decided.constraints, run.request.prompt_field)
         step: Step | None = Step(route.candidates[0], route.candidates[0].reason)
         best: H | None = None
         try:
@@ -170,7 +170,7 @@ class Broker:
                 best.cancel()
             raise
         if best is None:
-            raise nobody_answered(run.errors, deadline_passed=_past(run))
+            raise nobody_answered(run.errors, deadline_passed=_past(run), param=run.request.prompt_field)
         return best
 
     async def _ask(self, run: Run, step: Step) -> WholeAnswer:

@@ -20,8 +20,8 @@ A = TypeVar("A")
 _RETRY_WAIT_S = 2.0
 
 
-class Call(Protocol[A]):
-    """A call of one backend that can be made, whose answer comes as a whole. `ignored` are fields it is not sent."""
+class Callee(Protocol):
+    """A backend, as one request concerns it."""
 
     @property
     def spec(self) -> BackendSpec:
@@ -34,6 +34,10 @@ class Call(Protocol[A]):
     @property
     def ignored(self) -> tuple[str, ...]:
         """Fields of the request that the backend is never sent."""
+
+
+class Call(Callee, Protocol[A]):
+    """A call that can be made, whose answer comes as a whole."""
 
     async def make(self) -> A:
         """Make it. Raises BackendError or Rejected."""
@@ -71,7 +75,7 @@ class Entry:
         permit = await self.enter(run, candidate, call.spec, alone=alone)
         try:
             while True:
-                attempt = self.begin(run, candidate, reason, call.served_by, call.ignored)
+                attempt = self.begin(run, candidate, reason, call)
                 settled = Settlement(attempt, self._breakers[candidate.backend], call.spec, run)
                 try:
                     answer = await call.make()
@@ -128,12 +132,11 @@ class Entry:
                 retry_after=wait,
             )
 
-    def begin(
-        self, run: Journey[Any], candidate: Candidate, reason: Reason, served_by: str | None, ignored: tuple[str, ...]
-    ) -> Attempt:
+    def begin(self, run: Journey[Any], candidate: Candidate, reason: Reason, callee: Callee) -> Attempt:
         """The next attempt of a request, which is about to be made."""
-        attempt = Attempt(len(run.attempts) + 1, candidate, reason, served_by)
-        attempt.ignored = ignored
+        attempt = Attempt(len(run.attempts) + 1, candidate, reason, callee.served_by)
+        attempt.ignored = callee.ignored
+        attempt.via = run.request.via(callee.spec)
         run.attempts.append(attempt)
         self._breakers[candidate.backend].enter(asyncio.get_running_loop().time())
         return attempt

@@ -12,6 +12,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from gateway.blocks import AnswerBlock, Conversation
 from gateway.errors import AnswerError, Code
+from gateway.types import BackendSpec, Via
 
 JsonObject = dict[str, Any]
 
@@ -185,6 +186,10 @@ class Request(Struct, frozen=True, kw_only=True):
         """The HTTP status that the caller is told of an error."""
         return self.statuses.get(error.code, error.status)
 
+    def via(self, _spec: BackendSpec) -> Via | None:
+        """By which of its routes a backend is asked, where that is not the caller's own choice."""
+        return None
+
 
 class ChatRequest(Request, frozen=True, kw_only=True):
     """A request for an answer in text.
@@ -206,6 +211,17 @@ class ChatRequest(Request, frozen=True, kw_only=True):
     include_usage: bool = False
     conversation: Conversation | None = None
     prompt: str | None = None
+
+    def via(self, spec: BackendSpec) -> Via | None:
+        """A raw prompt goes as it is to whoever takes it so, and as a user's turn to the others."""
+        if self.prompt is None:
+            return None
+        return "completions" if spec.completions else "chat"
+
+    @property
+    def prompt_field(self) -> str:
+        """The body field that holds the prompt."""
+        return "messages" if self.prompt is None else "prompt"
 
     @property
     def structured(self) -> bool:

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from gateway.errors import Code, Reason
 from gateway.messages import Usage
-from gateway.types import Classification, Tier
+from gateway.types import Classification, Tier, Via
 from gateway.vectors import SOURCE
 
 Forebay = dict[str, object]
@@ -46,6 +46,7 @@ class AttemptRecord(Struct, frozen=True, kw_only=True):
     verdict: Reason | None = None
     error: Reason | None = None
     detail: str | None = None
+    via: Via | None = None
 
 
 class PassedOver(Struct, frozen=True):

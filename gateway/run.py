@@ -8,7 +8,7 @@ from msgspec import Struct
 from gateway.errors import AnswerError, AttemptError, Code, Reason, Rejected
 from gateway.messages import ChatRequest, Request, Usage
 from gateway.outcome import AttemptRecord, AttemptStatus, Outcome, OutcomeStatus, PassedOver
-from gateway.types import Candidate, Classification, Constraints, Identity, Route, Score, TokenCount
+from gateway.types import Candidate, Classification, Constraints, Identity, Route, Score, TokenCount, Via
 
 R = TypeVar("R", bound=Request)
 
@@ -22,6 +22,7 @@ class Attempt:
         self.reason = reason
         self.served_by = served_by
         self.ignored: tuple[str, ...] = ()
+        self.via: Via | None = None
         self.started_at = time.time()
         self._started = time.perf_counter()
         self.latency_s = 0.0
@@ -64,6 +65,7 @@ class Attempt:
             verdict=None if self.score is None else self.score.problem,
             error=None if self.error is None else self.error.reason,
             detail=None if self.error is None else str(self.error),
+            via=self.via,
         )
 
 

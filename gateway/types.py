@@ -7,10 +7,14 @@ What a caller sends stands in `messages.py`, what is recorded of it in `outcome.
 
 from enum import IntEnum, StrEnum
 from types import MappingProxyType
+from typing import Literal
 
 from msgspec import Struct
 
 from gateway.errors import Reason
+
+Via = Literal["completions", "chat"]
+"""Which route of a backend a raw prompt took."""
 
 
 class Tier(StrEnum):
@@ -85,7 +89,7 @@ class BackendSpec(Struct, frozen=True, kw_only=True):
     `engine` names the process that serves it, None for a provider. `on_box` is what `local_only` asks for.
     `context` is prompt plus answer in tokens, None where nobody said. `assumed`: the capabilities are what its kind
     usually has, until its engine has said what it can. `vectors` names the vectors it gives instead of text: those of
-    two backends compare only where it is the same.
+    two backends compare only where it is the same. `completions`: it goes on with raw prompts.
     """
 
     name: str
@@ -99,6 +103,7 @@ class BackendSpec(Struct, frozen=True, kw_only=True):
     context: int | None = None
     max_output: int | None = None
     vectors: str | None = None
+    completions: bool = False
 
 
 class EngineView(Struct, frozen=True, kw_only=True):

@@ -37,8 +37,8 @@ from gateway.server.drain import Drain
 from gateway.server.embeddings import EmbeddingEndpoint
 from gateway.server.endpoint import AnswerEndpoint, Door
 from gateway.server.http import Asgi
-from gateway.server.openai import OpenAIChat
-from gateway.server.openapi import CHAT_PATH, COUNT_PATH, EMBEDDINGS_PATH, MESSAGES_PATH
+from gateway.server.openai import OpenAIChat, OpenAIText
+from gateway.server.openapi import CHAT_PATH, COUNT_PATH, EMBEDDINGS_PATH, MESSAGES_PATH, TEXT_PATH
 from gateway.server.readiness import ReadinessProbe
 from gateway.telemetry import Fanout, Metrics, RequestLog
 from gateway.telemetry.backlog import LedgerCollector, LogCollector
@@ -138,6 +138,7 @@ class Gateway:
             CHAT_PATH: AnswerEndpoint(OpenAIChat(), self.broker, door),
             MESSAGES_PATH: AnswerEndpoint(AnthropicMessages(), self.broker, door),
             COUNT_PATH: CountEndpoint(AnthropicCount(), self.broker, door),
+            TEXT_PATH: AnswerEndpoint(OpenAIText(), self.broker, door),
             EMBEDDINGS_PATH: EmbeddingEndpoint(self.embedder, door),
         }
         pages = Pages(self.version, self.table, self.identities, readiness, self.drain)

@@ -62,6 +62,8 @@ def backend_specs(config: Config) -> dict[str, BackendSpec]:
             context=backend.context or (None if engine is None else engine.context),
             max_output=backend.max_output,
             vectors=_vectors(config, backend, engine),
+            # Every engine speaks the whole contract.
+            completions=backend.completions or engine is not None,
         )
     return specs
 

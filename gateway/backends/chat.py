@@ -9,6 +9,7 @@ import asyncio
 import re
 import ssl
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -87,15 +88,15 @@ class ChatClient:
         """Close every connection."""
         await self._session.close()
 
-    async def complete(self, url: str, body: JsonObject, deadline: float) -> Completion:
-        """POST `body` and read the whole answer."""
-        return await self._ask(url, body, deadline, self._completion)
+    async def complete(self, url: str, body: JsonObject, deadline: float, api: UpstreamApi | None = None) -> Completion:
+        """POST `body` and read the whole answer; `api` is what is spoken at this address, if not the usual one."""
+        return await self._ask(url, body, deadline, partial(self._completion, api or self._api))
 
     async def ask(self, url: str, body: JsonObject, deadline: float, decode: Callable[[bytes], T]) -> T:
         """POST `body`, and `decode` whatever comes; what is not as it should be must be a ValueError there."""
         return await self._ask(url, body, deadline, lambda raw, _: decode(raw))
 
-    async def stream(self, url: str, body: JsonObject, deadline: float) -> EventStream:
+    async def stream(self, url: str, body: JsonObject, deadline: float, api: UpstreamApi | None = None) -> EventStream:
         """POST `body` and return the stream of its answer, once accepted."""
         clock = asyncio.get_running_loop().time
         until = self._until(deadline)
@@ -109,7 +110,7 @@ class ChatClient:
         except _FOREIGN as error:
             raise _ours(self._name, error, "first_token") from error
         limits = Limits(first, self._deadlines.idle_s, until)
-        return EventStream(self._name, response, self._api.events(), limits, self._pause_s(response.headers))
+        return EventStream(self._name, response, (api or self._api).events(), limits, self._pause_s(response.headers))
 
     async def _ask(
         self, url: str, body: JsonObject, deadline: float, decode: Callable[[bytes, Mapping[str, str]], T]
@@ -126,8 +127,8 @@ class ChatClient:
         except _FOREIGN as error:
             raise _ours(self._name, error, "total") from error
 
-    def _completion(self, raw: bytes, headers: Mapping[str, str]) -> Completion:
-        completion, pause_s = self._api.completion(raw), self._pause_s(headers)
+    def _completion(self, api: UpstreamApi, raw: bytes, headers: Mapping[str, str]) -> Completion:
+        completion, pause_s = api.completion(raw), self._pause_s(headers)
         return msgspec.structs.replace(completion, pause_s=pause_s) if pause_s else completion
 
     def _pause_s(self, headers: Mapping[str, str]) -> float:

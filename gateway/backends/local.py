@@ -7,14 +7,12 @@ import msgspec
 from gateway.backends.chat import ChatClient
 from gateway.backends.engine import EngineAddress
 from gateway.backends.profile import Profile
-from gateway.backends.requests import ignored_by_openai, upstream_body
+from gateway.backends.requests import Sent, ignored_by_openai, sent
 from gateway.messages import ChatRequest, Completion
 from gateway.ports import AnswerStream, Call
 from gateway.types import BackendSpec, EngineView
 from gateway.wire.openai_api import decode_token_count
 from gateway.wire.openai_upstream import developer_as_system
-
-_CHAT = "/v1/chat/completions"
 
 
 class LocalBackend:
@@ -49,12 +47,14 @@ class LocalBackend:
     async def complete(self, call: Call) -> Completion:
         """The whole answer."""
         with self._engine.reached():
-            return await self._client.complete(self._engine.url(_CHAT), self._body(call, stream=False), call.deadline)
+            each = self._sent(call, stream=False)
+            return await self._client.complete(self._url(each), each.body, call.deadline, each.api)
 
     async def stream(self, call: Call) -> AnswerStream:
         """The answer in pieces."""
         with self._engine.reached():
-            return await self._client.stream(self._engine.url(_CHAT), self._body(call, stream=True), call.deadline)
+            each = self._sent(call, stream=True)
+            return await self._client.stream(self._url(each), each.body, call.deadline, each.api)
 
     async def count(self, request: ChatRequest, deadline: float) -> int:
         """The tokens of its prompt, by the engine's own tokenizer and template."""
@@ -64,10 +64,13 @@ class LocalBackend:
         with self._engine.reached():
             return await self._client.ask(self._engine.url("/tokenize"), body, deadline, decode_token_count)
 
-    def _body(self, call: Call, *, stream: bool) -> dict[str, object]:
+    def _url(self, each: Sent) -> str:
+        return self._engine.url(f"/v1{each.path}")
+
+    def _sent(self, call: Call, *, stream: bool) -> Sent:
         # Templates of open models know system, user, assistant and tool; a developer turn would be an error.
         messages = developer_as_system(call.request.messages)
         if messages is not call.request.messages:
             request = msgspec.structs.replace(call.request, messages=messages)
             call = msgspec.structs.replace(call, request=request)
-        return upstream_body(call, self._engine.model, self._profile, stream=stream)
+        return sent(call, self.spec, self._engine.model, self._profile, stream=stream)

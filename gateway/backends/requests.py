@@ -1,13 +1,31 @@
 """From a `Call` to the body of one backend."""
 
 import msgspec
+from msgspec import Struct
 
 from gateway.backends.profile import Profile
 from gateway.blocks import Conversation
 from gateway.messages import ChatRequest, JsonObject
 from gateway.ports import Call
+from gateway.types import BackendSpec
 from gateway.wire.anthropic_messages import untold
+from gateway.wire.openai_text_upstream import TextApi, text_body
 from gateway.wire.openai_upstream import request_body
+from gateway.wire.upstream import UpstreamApi
+
+_CHATS_OWN = frozenset(
+    {
+        "chat_template_kwargs",
+        "max_completion_tokens",
+        "parallel_tool_calls",
+        "reasoning_effort",
+        "response_format",
+        "tool_choice",
+        "tools",
+        "top_logprobs",
+        "verbosity",
+    }
+)
 
 
 def upstream_body(call: Call, model: str, profile: Profile, *, stream: bool) -> JsonObject:
@@ -16,6 +34,30 @@ def upstream_body(call: Call, model: str, profile: Profile, *, stream: bool) -> 
     if call.max_tokens is not None:
         body["max_tokens"] = call.max_tokens
     return profile.shape(body)
+
+
+class Sent(Struct, frozen=True):
+    """What one attempt sends: below which path, what, and what is spoken there, if not the API's chat."""
+
+    path: str
+    body: JsonObject
+    api: UpstreamApi | None = None
+
+
+def sent(call: Call, spec: BackendSpec, model: str, profile: Profile, *, stream: bool) -> Sent:
+    """The body of one attempt and its route: a raw prompt goes as it is where the backend goes on with texts."""
+    if call.request.via(spec) != "completions":
+        return Sent("/chat/completions", upstream_body(call, model, profile, stream=stream))
+    body = text_body(call.request, model, stream=stream, logprobs=call.top_logprobs)
+    if call.max_tokens is not None:
+        body["max_tokens"] = call.max_tokens
+    return Sent("/completions", _for_texts(profile).shape(body), TextApi())
+
+
+def _for_texts(profile: Profile) -> Profile:
+    """What of a profile holds for raw prompts: they have no turns, no thought, and `max_tokens` by its old name."""
+    defaults = {name: value for name, value in profile.defaults.items() if name not in _CHATS_OWN}
+    return Profile(rename={}, drop=profile.drop, defaults=defaults)
 
 
 def ignored_fields(request: ChatRequest, profile: Profile) -> tuple[str, ...]:

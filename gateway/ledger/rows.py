@@ -59,6 +59,7 @@ REQUESTS: tuple[Column, ...] = (
     ("policy", "TEXT NOT NULL", "policy"),
     ("max_output", "INTEGER", "max_output"),
     ("dropped_turns", "INTEGER NOT NULL DEFAULT 0", "dropped_turns"),
+    ("via", "TEXT", "answer.via"),
 )
 
 # The same of an AttemptRecord.
@@ -85,13 +86,14 @@ ATTEMPTS: tuple[Column, ...] = (
     ("cost_nano_usd", "INTEGER NOT NULL", "cost_nano"),
     ("confidence", "REAL", "confidence"),
     ("verdict", "TEXT", "verdict"),
+    ("via", "TEXT", "via"),
 )
 
 # Columns of a later day, which an older file is given when it is opened: none of them needs a value in its rows.
 ADDED = MappingProxyType(
     {
-        "requests": frozenset({"cache_written_tokens", "max_output", "dropped_turns"}),
-        "attempts": frozenset({"cache_written_tokens"}),
+        "requests": frozenset({"cache_written_tokens", "max_output", "dropped_turns", "via"}),
+        "attempts": frozenset({"cache_written_tokens", "via"}),
     }
 )
 

@@ -86,5 +86,5 @@ def _too_long(request: ChatRequest, prompt: TokenCount, limit: Limit, *, truncat
     return RequestError(
         f"the prompt has {counted}; at most {limit.tokens} are allowed ({limit.whom}){still}",
         code=Code.CONTEXT_LENGTH_EXCEEDED,
-        param="messages" if request.prompt is None else "prompt",
+        param=request.prompt_field,
     )

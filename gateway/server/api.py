@@ -1,6 +1,7 @@
 """The API's address: every route and what guards it, on one screen.
 
 POST /v1/chat/completions           key      endpoint.py with openai.py, raw ASGI
+POST /v1/completions                key      endpoint.py with openai.py, raw ASGI
 POST /v1/messages[/count_tokens]    key      endpoint.py with anthropic.py, raw ASGI
 POST /v1/embeddings                 key      embeddings.py, raw ASGI
 GET  /v1/models[/{name}]            key      below

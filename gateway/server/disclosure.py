@@ -15,6 +15,7 @@ def commit_headers(run: Run, attempt: Attempt) -> list[Header]:
             "x-forebay-tier": attempt.candidate.tier.value,
             "x-forebay-backend": attempt.candidate.backend,
             "x-forebay-reason": attempt.reason.value,
+            "x-forebay-via": attempt.via or "",
             "x-forebay-attempts": str(len(run.attempts)),
             "x-forebay-policy": run.arrival.policy,
             "x-forebay-ignored": ", ".join(run.ignored_by(attempt)),
@@ -39,6 +40,7 @@ def final_headers(outcome: Outcome) -> list[Header]:
             "x-forebay-tier": answer.tier.value,
             "x-forebay-backend": answer.backend,
             "x-forebay-reason": answer.reason.value,
+            "x-forebay-via": answer.via or "",
             "x-forebay-confidence": "" if answer.confidence is None else f"{answer.confidence:g}",
         }
     return _headers(known)
@@ -67,6 +69,7 @@ def forebay_object(outcome: Outcome) -> Forebay:
         "backend": answer and answer.backend,
         "served_by": answer and answer.served_by,
         "reason": answer and answer.reason,
+        "via": answer and answer.via,
         "task": classification and classification.task,
         "complexity": classification and classification.complexity,
         "confidence": answer and answer.confidence,

@@ -9,6 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from gateway.wire.anthropic_request import CountBody, MessageBody
 from gateway.wire.openai_embeddings import EmbeddingBody
 from gateway.wire.openai_request import ChatBody
+from gateway.wire.openai_text_request import TextBody
 
 Document = dict[str, Any]
 
@@ -16,6 +17,7 @@ CHAT_PATH = "/v1/chat/completions"
 MESSAGES_PATH = "/v1/messages"
 COUNT_PATH = "/v1/messages/count_tokens"
 EMBEDDINGS_PATH = "/v1/embeddings"
+TEXT_PATH = "/v1/completions"
 
 _CHAT = """\
 Answers a chat. `model` is `auto` (routed), a tier (`light`, `mid`, `premium`), a backend's name (pinned), or an alias.
@@ -37,6 +39,12 @@ Counts the tokens of a prompt, as the backend that would be asked first counts t
 tell (`quality: exact`) or how far off an estimate may be (`error`). It goes where an answer could come from and nowhere
 else, costs nothing, and leaves no row in the ledger.
 """
+_TEXT = """\
+Goes on with a text. A backend that does so itself gets the prompt as it is: every engine, and a provider with
+`completions: true`. To the others it goes as a chat, as the only turn of a user; `x-forebay-via` and `forebay.via` say
+which (`completions` or `chat`). One prompt each, in text; `echo`, `suffix` and `best_of` are refused. Without
+`max_tokens` an answer has 16 tokens at most, as this API has it.
+"""
 _EMBEDDINGS = """\
 Gives a vector for each text. `model` is the name of a backend that gives vectors, an alias of it, or its model's own
 name; `auto` will do where there is one such model only. A request may be answered by another backend of the same model,
@@ -57,14 +65,15 @@ def document(app: FastAPI) -> Document:
     """The whole document."""
     found = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
     schemas, components = msgspec.json.schema_components(
-        [ChatBody, MessageBody, CountBody, EmbeddingBody], ref_template="#/components/schemas/{name}"
+        [ChatBody, MessageBody, CountBody, EmbeddingBody, TextBody], ref_template="#/components/schemas/{name}"
     )
     found.setdefault("components", {}).setdefault("schemas", {}).update(components)
-    chat, message, count, embedding = schemas
+    chat, message, count, embedding, text = schemas
     found["paths"] |= {
         CHAT_PATH: _operation("Chat completions", _CHAT, "chat_completions", chat),
         MESSAGES_PATH: _operation("Messages", _MESSAGES, "messages", message),
         COUNT_PATH: _operation("Tokens of a message", _COUNT, "count_tokens", count),
+        TEXT_PATH: _operation("Text completions", _TEXT, "completions", text),
         EMBEDDINGS_PATH: _operation("Embeddings", _EMBEDDINGS, "embeddings", embedding),
     }
     return found

@@ -39,7 +39,9 @@ class _CompletionDetails(Struct):
     reasoning_tokens: int
 
 
-class _Usage(Struct):
+class UsageBody(Struct):
+    """Tokens as a caller is told them."""
+
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
@@ -53,7 +55,7 @@ class _Completion(Struct):
     created: int
     model: str
     choices: tuple[_Choice, ...]
-    usage: _Usage
+    usage: UsageBody
     system_fingerprint: str | None
     forebay: Forebay
 
@@ -91,7 +93,7 @@ class _Chunk(Struct):
     created: int
     model: str
     choices: tuple[_ChunkChoice, ...]
-    usage: _Usage | UnsetType | None = UNSET
+    usage: UsageBody | UnsetType | None = UNSET
     forebay: Forebay | UnsetType = UNSET
 
 
@@ -144,7 +146,7 @@ class AnswerEncoder:
                 created=self._created,
                 model=self._model,
                 choices=tuple(self._choice(choice) for choice in completion.choices),
-                usage=_usage(usage),
+                usage=usage_body(usage),
                 system_fingerprint=completion.fingerprint,
                 forebay=forebay,
             )
@@ -171,7 +173,7 @@ class AnswerEncoder:
         events = [self.piece(delta) for delta in others]
         events.append(self._event((self._chunk_choice(last),), forebay=forebay))
         if self._include_usage:
-            events.append(self._event((), usage=_usage(usage)))
+            events.append(self._event((), usage=usage_body(usage)))
         events.append(_DONE_EVENT)
         return b"".join(events)
 
@@ -190,7 +192,7 @@ class AnswerEncoder:
     def _event(
         self,
         choices: tuple[_ChunkChoice, ...],
-        usage: _Usage | UnsetType = UNSET,
+        usage: UsageBody | UnsetType = UNSET,
         forebay: Forebay | UnsetType = UNSET,
     ) -> bytes:
         chunk = _Chunk(
@@ -275,8 +277,9 @@ def _error_type(error: AnswerError) -> str:
     return "invalid_request_error" if error.status < 500 else "server_error"
 
 
-def _usage(usage: Usage) -> _Usage:
-    return _Usage(
+def usage_body(usage: Usage) -> UsageBody:
+    """The same of what was counted."""
+    return UsageBody(
         prompt_tokens=usage.prompt,
         completion_tokens=usage.completion,
         total_tokens=usage.prompt + usage.completion,

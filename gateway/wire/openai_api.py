@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from gateway.errors import Reason
 from gateway.messages import Completion, Delta, Usage
-from gateway.wire.openai_upstream import decode_chunk, decode_completion, decode_error, usage
+from gateway.wire.openai_upstream import FoundUsage, decode_chunk, decode_completion, decode_error, usage
 from gateway.wire.sse import DONE
 from gateway.wire.upstream import ErrorEvent, Fault
 
@@ -69,20 +69,26 @@ class OpenAIEvents:
         if data == DONE:
             self.done = True
             return
-        chunk = decode_chunk(data)
-        if chunk.error is not None:
-            raise ErrorEvent
-        if chunk.model:
-            self.model = chunk.model
-        if chunk.usage is not None:
-            self.usage = usage(chunk.usage)
-        for delta in chunk.deltas():
+        for delta in self._read(data):
             if delta.finish_reason is None:
                 self._open_choices.add(delta.index)
             else:
                 self._open_choices.discard(delta.index)
                 self._seen_finish = True
             into.append(delta)
+
+    def _read(self, data: bytes) -> list[Delta]:
+        chunk = decode_chunk(data)
+        if chunk.error is not None:
+            raise ErrorEvent
+        self._note(chunk.model, chunk.usage)
+        return chunk.deltas()
+
+    def _note(self, model: str, counted: FoundUsage | None) -> None:
+        if model:
+            self.model = model
+        if counted is not None:
+            self.usage = usage(counted)
 
 
 def _reason(status: int, code: str | None, message: str) -> Reason:

@@ -51,7 +51,9 @@ class _CompletionDetails(Struct):
     reasoning_tokens: _Tokens | None = None
 
 
-class _Usage(Struct):
+class FoundUsage(Struct):
+    """Tokens as a backend counts them."""
+
     prompt_tokens: _Tokens = 0
     completion_tokens: _Tokens = 0
     prompt_tokens_details: _PromptDetails | None = None
@@ -61,7 +63,7 @@ class _Usage(Struct):
 class _Completion(Struct):
     choices: tuple[_Choice, ...]
     model: str = ""
-    usage: _Usage | None = None
+    usage: FoundUsage | None = None
     system_fingerprint: str | None = None
 
 
@@ -97,7 +99,7 @@ class Chunk(Struct):
 
     choices: tuple[_ChunkChoice, ...] = ()
     model: str = ""
-    usage: _Usage | None = None
+    usage: FoundUsage | None = None
     error: Any = None
 
     def deltas(self) -> list[Delta]:
@@ -182,7 +184,7 @@ def decode_error(raw: bytes) -> tuple[str | None, str | None, str]:
     return None if error.code is None else str(error.code), error.param, error.message or ""
 
 
-def usage(found: _Usage | None) -> Usage:
+def usage(found: FoundUsage | None) -> Usage:
     """Counted tokens; none counted is unknown, which is not zero."""
     if found is None:
         return Usage()
@@ -207,7 +209,7 @@ def _choice(choice: _Choice) -> Choice:
         reasoning=message.reasoning_content or message.reasoning,
         tool_calls=message.tool_calls or (),
         finish_reason=choice.finish_reason,
-        stop_sequence=_stop_string(choice.stop_reason),
+        stop_sequence=stop_string(choice.stop_reason),
         logprobs=choice.logprobs.content if choice.logprobs else None,
     )
 
@@ -221,12 +223,12 @@ def _delta(choice: _ChunkChoice) -> Delta:
         reasoning=delta.reasoning_content or delta.reasoning,
         tool_calls=tuple(_tool_call(call) for call in delta.tool_calls) if delta.tool_calls else (),
         finish_reason=choice.finish_reason,
-        stop_sequence=_stop_string(choice.stop_reason),
+        stop_sequence=stop_string(choice.stop_reason),
         logprobs=choice.logprobs.content if choice.logprobs else None,
     )
 
 
-def _stop_string(reason: Any) -> str | None:
+def stop_string(reason: Any) -> str | None:
     """The stop string that ended an answer, as vLLM names it; a number there is a token, which no caller has named."""
     return reason if isinstance(reason, str) else None
 

@@ -184,6 +184,17 @@ def three_apis(second_engine: str, strict: FaultServer, frail: Iterable[str]) ->
             "local": {"engine": "small", "price": PRICES["light"], "params": {"drop": ["reasoning_effort"]}},
             "mini": provider(strict, "gpt", price=PRICES["mid"]),
             "claude": claude(strict, "claude"),
+            "raw": provider(
+                strict,
+                "gpt-text",
+                completions=True,
+                price=PRICES["mid"],
+                params={
+                    "drop": ["seed"],
+                    "rename": {"max_tokens": "max_completion_tokens"},
+                    "defaults": {"temperature": 0.5, "reasoning_effort": "low"},
+                },
+            ),
             **{name: claude(strict, name) for name in frail},
         },
         tiers={"light": ["local"], "mid": ["mini"], "premium": ["claude"]},

@@ -113,7 +113,7 @@ def the_strict_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faul
     """A provider of both APIs that takes only what the official clients could have sent."""
     with fault_server(tmp_path_factory.mktemp("strict"), strict=True) as server:
         server.prices(
-            gpt=Price("0.253", "2.011", "0.0253"),
+            **dict.fromkeys(("gpt", "gpt-text"), Price("0.253", "2.011", "0.0253")),
             **dict.fromkeys(("claude", *_FRAIL_CLAUDES), Price("3.007", "15.013", "0.3001")),
         )
         yield server

@@ -129,6 +129,7 @@ ROUTES = {
     ("POST", "/v1/messages"): 401,
     ("POST", "/v1/messages/count_tokens"): 401,
     ("POST", "/v1/embeddings"): 401,
+    ("POST", "/v1/completions"): 401,
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.faults.behaviours import Says, Status
 from tests.faults.http1 import LAST_CHUNK, chunk, head, whole
+from tests.faults.texts import as_text, text_logprobs
 from tests.faults.vectors import inputs, vectors
 
 _WORD = re.compile(r"\s*\S+(?:\s+\Z)?")
@@ -43,6 +44,8 @@ def prompt_tokens(call: dict[str, Any]) -> int:
     """The tokens of a prompt: its words, and two around each message; of texts for vectors nothing is around them."""
     if "input" in call:
         return sum(len(words(each)) if isinstance(each, str) else len(each) for each in inputs(call))
+    if "prompt" in call:
+        return len(words(call["prompt"]))
     texts = [message.get("content") or "" for message in call["messages"]]
     return sum(2 + len(words(text if isinstance(text, str) else json.dumps(text))) for text in texts)
 
@@ -60,6 +63,8 @@ def respond(says: Says, call: dict[str, Any]) -> Response:
     """The response to a call."""
     if "input" in call:
         return _whole(says, call, vectors(says, call, usage(says, call)))
+    if "prompt" in call:
+        call = text_logprobs(call)
     return _streamed(says, call) if call.get("stream") else _unstreamed(says, call)
 
 
@@ -85,7 +90,7 @@ def _unstreamed(says: Says, call: dict[str, Any]) -> Response:
         "choices": [_choice(says, call, index) for index in range(call.get("n") or 1)],
         **({"usage": usage(says, call)} if says.usage == "given" else {}),
     }
-    return _whole(says, call, body)
+    return _whole(says, call, as_text(body) if "prompt" in call else body)
 
 
 def _whole(says: Says, call: dict[str, Any], body: dict[str, Any]) -> Response:
@@ -179,7 +184,7 @@ def _event(
         "choices": [] if choice is None else [choice],
         **({} if usage is None else {"usage": usage}),
     }
-    return chunk(b"data: " + json.dumps(body).encode() + b"\n\n")
+    return chunk(b"data: " + json.dumps(as_text(body) if "prompt" in call else body).encode() + b"\n\n")
 
 
 def _choice(says: Says, call: dict[str, Any], index: int) -> dict[str, Any]:

@@ -225,7 +225,7 @@ def test_the_record_of_a_call_says_all_of_it() -> None:
     """Field by field."""
     attempt = Attempt(3, MID, Reason.LOW_CONFIDENCE, "standby")
     attempt.usage = Usage(1, 2, 3, 4, UsageQuality.EXACT)
-    attempt.cost_nano, attempt.ttft_s = 99, 0.125
+    attempt.cost_nano, attempt.ttft_s, attempt.via = 99, 0.125, "chat"
     attempt.model, attempt.finish_reason = "mid-1.0", "length"
     attempt.score = Score(value=0.25, problem=Reason.TRUNCATED)
     attempt.ended(AttemptStatus.FAILED, TimedOut("mini: silent", stage="idle"))
@@ -248,6 +248,7 @@ def test_the_record_of_a_call_says_all_of_it() -> None:
         verdict=Reason.TRUNCATED,
         error=Reason.UPSTREAM_TIMEOUT,
         detail="mini: silent",
+        via="chat",
     )
     assert all(value is not None for value in msgspec.structs.asdict(record).values())
 

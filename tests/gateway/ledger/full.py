@@ -24,6 +24,7 @@ LIGHT = AttemptRecord(
     verdict=Reason.TRUNCATED,
     error=Reason.UPSTREAM_TIMEOUT,
     detail="local: the stream fell silent",
+    via="chat",
 )
 ANSWER = AttemptRecord(
     number=2,
@@ -40,6 +41,7 @@ ANSWER = AttemptRecord(
     served_by="standby",
     finish_reason="stop",
     confidence=0.875,
+    via="completions",
 )
 FULL = Outcome(
     request_id="r-77",

@@ -174,8 +174,8 @@ def test_an_older_ledger_is_given_the_columns_of_today(tmp_path: Path) -> None:
     ledger.record(FULL)
     ledger.close()
     first, second = Books(path).requests()
-    new = {"cache_written_tokens": 22, "max_output": 512, "dropped_turns": 6}
-    assert first == {**old, "cache_written_tokens": None, "max_output": None, "dropped_turns": 0}
+    new = {"cache_written_tokens": 22, "max_output": 512, "dropped_turns": 6, "via": "completions"}
+    assert first == {**old, "cache_written_tokens": None, "max_output": None, "dropped_turns": 0, "via": None}
     assert second == {**old, **new, "id": 2}
     assert [row["cache_written_tokens"] for row in Books(path).every_attempt()] == [0, 0, 21, 22]
 

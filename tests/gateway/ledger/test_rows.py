@@ -59,6 +59,7 @@ REQUEST_ROW: dict[str, object] = {
     "policy": "0123456789ab",
     "max_output": 512,
     "dropped_turns": 6,
+    "via": "completions",
 }
 """The row of `FULL`; a column that is added has to be added here."""
 
@@ -87,6 +88,7 @@ ATTEMPT_ROW: dict[str, object] = {
     "cost_nano_usd": 1_001,
     "confidence": 0.125,
     "verdict": "truncated",
+    "via": "chat",
 }
 """The row of the first attempt of `FULL`."""
 
@@ -95,11 +97,11 @@ REQUEST_NULLS = frozenset(
         *("task", "task_source", "complexity", "difficulty", "region", "session", "response_model", "tier", "backend"),
         *("served_by", "reason", "code", "prompt_tokens", "completion_tokens", "cached_tokens"),
         *("cache_written_tokens", "reasoning_tokens"),
-        *("usage_quality", "confidence", "gave_up", "ttft_s", "decision_s", "max_output"),
+        *("usage_quality", "confidence", "gave_up", "ttft_s", "decision_s", "max_output", "via"),
     }
 )
 ATTEMPT_NULLS = frozenset(
-    {"served_by", "error", "detail", "ttft_s", "response_model", "finish_reason", "confidence", "verdict"}
+    {"served_by", "error", "detail", "ttft_s", "response_model", "finish_reason", "confidence", "verdict", "via"}
 )
 """What may be absent, of a request and of an attempt; everything else has a value in every row."""
 
