@@ -14,7 +14,7 @@ from tests.e2e.configs import TO_LIGHT
 from tests.e2e.stack import Stack
 from tests.faults.handle import FaultServer
 
-AT_ONCE_S = 1.0
+AT_ONCE_S = 5.0
 LIMIT = 10 * 1024 * 1024
 
 
