@@ -43,7 +43,7 @@ STALLS: list[tuple[Script, Deadlines, str]] = [
     (stalls_after(A, B, END), deadlines(idle=0.05), "idle"),
     (stalls_after(A), deadlines(total=0.05), "total"),
     (stalls_after(), deadlines(total=0.05), "total"),
-    (stalls_after(A), deadlines(idle=0.05, first=0.01), "idle"),
+    (stalls_after(A), deadlines(idle=0.6, first=0.5), "idle"),
 ]
 
 
