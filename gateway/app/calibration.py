@@ -64,8 +64,10 @@ def prompts_in(text: str) -> tuple[str, ...]:
 
 def refuse_unmeasurable(config: Config, name: str) -> None:
     """Raise CannotCalibrate for a backend whose floors cannot be measured, or could be taken for another model's."""
-    backend = config.backends[name]
-    if Capability.LOGPROBS not in nouns.backend_specs(config)[name].capabilities:
+    backend, spec = config.backends[name], nouns.backend_specs(config)[name]
+    if spec.vectors is not None:
+        raise CannotCalibrate(f"backend {name} gives vectors, which nobody scores: there is nothing to calibrate")
+    if Capability.LOGPROBS not in spec.capabilities:
         raise CannotCalibrate(
             f"backend {name} gives no log-probabilities, by its `capabilities`: its answers are scored by structure "
             "and text alone, and there is nothing to calibrate"

@@ -49,7 +49,8 @@ def backend_specs(config: Config) -> dict[str, BackendSpec]:
     specs = {}
     for name, backend in config.backends.items():
         engine = None if backend.engine is None else config.engines[backend.engine]
-        declared = _declared(backend, engine)
+        # What concerns an answer in words, a backend that gives vectors has none of.
+        declared = frozenset[Capability]() if gives_vectors(config, backend) else _declared(backend, engine)
         specs[name] = BackendSpec(
             name=name,
             model=backend.model or (engine and engine.model) or name,

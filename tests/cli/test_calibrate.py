@@ -159,6 +159,15 @@ def test_a_provider_is_measured_when_it_is_named(faults: FaultServer, busy_home:
     assert calibrations(load(config, {}), busy_home)["mini"].floors[Band.HOT] == Floors(-0.5, -0.5)
 
 
+def test_vectors_are_not_measured(faults: FaultServer, busy_home: Path) -> None:
+    """Nobody scores them."""
+    engines = {"small": attached(faults, runner="pooling")}
+    config = written(busy_home, base(engines=engines, backends={"local": {"engine": "small"}}, tiers={}))
+    status, out, err = calibrate(busy_home, "--config", config, "--backend", "local")
+    assert (status, out) == (1, "")
+    assert "backend local gives vectors" in err
+
+
 def test_a_backend_that_nobody_knows_exits_with_2(busy_home: Path) -> None:
     """One line with the nearest, and all there are."""
     status, out, err = calibrate(busy_home, "--backend", "locl")

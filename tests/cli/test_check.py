@@ -46,6 +46,18 @@ def bad(tmp_path: Path) -> Path:
     return file
 
 
+def test_what_gives_vectors_is_told_apart(tmp_path: Path) -> None:
+    """In the table and below it: it stands in no tier, and nothing is paid for what it writes."""
+    file = tmp_path / "vectors.yaml"
+    price = ("price: {input: 0.25, output: 2.00}", "price: {input: 0.25}\n    embeddings: true")
+    file.write_text(edited(price, ("premium: [mini]", "premium: []")))
+    done = forebay("check", str(file))
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert ["vectors", "mini", "gpt-5-mini", "openai", "us-east", "0.25", "0.25", "free"] in rows
+    assert "mini: vectors, at /v1/embeddings alone." in done.stdout
+
+
 def test_a_good_file_is_summed_up(good: Path) -> None:
     """Exit 0; engines, backends by tier with prices and regions, tenants, and the policy in words."""
     done = forebay("check", str(good))

@@ -225,6 +225,7 @@ def test_the_list_of_models_says_what_gives_vectors(vectors: Stack) -> None:
     models = vectors.http.get(f"{vectors.base_url}/models", headers=key_of("globex")).json()["data"]
     tiers = {entry["id"]: entry["forebay"].get("tier") for entry in models}
     assert (tiers["minilm"], tiers["mini"]) == ("vectors", "mid")
+    assert [entry["forebay"]["capabilities"] for entry in models if entry["id"] in ("minilm", "other")] == [[], []]
     assert set(vectors.readiness()["tiers"]["vectors"]["backends"]) == {
         "minilm",
         "pooled",
