@@ -31,6 +31,7 @@ from local_models.llama.log import LlamaLog
 from local_models.llama.machine import die_with_parent
 from local_models.llama.metrics import Metrics
 from local_models.llama.service import Identity, Service
+from local_models.llama.shares import Shares
 from local_models.llama.worker import Settings, Worker
 
 _BACKLOG: Final = 2048
@@ -83,6 +84,21 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--context", type=_within(16, 2**24), default=4096, help="tokens per sequence")
     parser.add_argument("--threads", type=_within(1, 1024), default=cpu_count())
     parser.add_argument("--max-waiting", type=_within(0, 2**20), default=64, help="requests beyond the slots")
+    parser.add_argument(
+        "--prompt-batch",
+        type=_within(1, 512),
+        default=Shares().alone,
+        metavar="TOKENS",
+        help="prompt tokens of a step without running sequences; with 63 or fewer, which takes longer, whatever is up "
+        "to 256 tokens long with its prompt is the same to the last bit whoever else is served and what is reused",
+    )
+    parser.add_argument(
+        "--no-prefix-reuse",
+        action="store_true",
+        help="evaluate every prompt from its beginning. Else a prompt that begins like one before, or like one that is "
+        "being answered, goes on from there: no content passes from one caller to another, but who can measure times, "
+        "or reads cached_tokens, can find out whether somebody else sent a prompt that begins in a certain way",
+    )
     parser.add_argument("--runner", choices=("generate", "pooling"), default="generate", help="text, or vectors")
     parser.add_argument(
         "--pooling", choices=("mean", "last", "cls"), help="runner pooling with a model that was made to generate"
@@ -136,6 +152,8 @@ async def _serve(arguments: argparse.Namespace, listener: socket.socket) -> None
         threads=arguments.threads,
         runner=arguments.runner,
         pooling=arguments.pooling,
+        shares=Shares(alone=arguments.prompt_batch, beside=min(arguments.prompt_batch, Shares().beside)),
+        reuse=not arguments.no_prefix_reuse,
     )
     worker = Worker(settings, LlamaLog())
     with _text_thread() as texts:

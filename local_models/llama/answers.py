@@ -40,12 +40,14 @@ class Collected:
     generated: int = 0
     finish: Finish = "stop"
     stop: str | None = None
+    cached: int = 0
 
     def add(self, delta: Delta) -> None:
         """Take in one step."""
         self.texts.append(delta.text)
         self.tokens.extend(delta.tokens)
         self.generated = delta.generated
+        self.cached = delta.cached
         self.finish = delta.finish or self.finish
         self.stop = delta.stop
 

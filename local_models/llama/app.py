@@ -110,7 +110,8 @@ async def _whole(ask: Ask, shape: Shape, inbox: Inbox, reply: Reply) -> None:
             if isinstance(happened, Delta):
                 choices[happened.choice].add(happened)
                 pending -= happened.finish is not None
-    usage = usage_of(ask.job.prompt.size, sum(choice.generated for choice in choices))
+    cached = max(choice.cached for choice in choices)
+    usage = usage_of(ask.job.prompt.size, sum(choice.generated for choice in choices), cached)
     await reply.json(200, shape.whole(choices, usage))
 
 
@@ -136,6 +137,7 @@ class _Chunks:
         self._ask = ask
         self._shape = shape
         self._generated = 0
+        self._cached = 0
 
     def render(self, happened: Began | Delta) -> bytes:
         """What to send for one event; nothing while a token's text is held back."""
@@ -150,9 +152,10 @@ class _Chunks:
             return chunk
         self.pending -= 1
         self._generated += happened.generated
+        self._cached = max(self._cached, happened.cached)
         return chunk if self.pending else chunk + self._closing()
 
     def _closing(self) -> bytes:
         if not self._ask.include_usage:
             return DONE
-        return event(self._shape.usage(usage_of(self._ask.job.prompt.size, self._generated))) + DONE
+        return event(self._shape.usage(usage_of(self._ask.job.prompt.size, self._generated, self._cached))) + DONE

@@ -1,7 +1,7 @@
 """The KV streams of a model and the batch that is decoded into them. One thread owns a context; no other may call it.
 
 `flash_attn_type=1` with split KV streams is at once the fastest setting measured and the exact one: what a sequence
-generates does not depend on which others are decoded beside it.
+generates does not depend on which others are decoded beside it, within the limits that `prefixes` draws.
 """
 
 import ctypes
@@ -118,9 +118,17 @@ class Context:
         llama_cpp.llama_synchronize(self._pointer)
         return np.ctypeslib.as_array(llama_cpp.llama_get_logits(self._pointer), shape=(rows, self._vocabulary))
 
-    def forget(self, slot: int) -> None:
-        """Empty one stream."""
-        llama_cpp.llama_memory_seq_rm(self._memory, slot, -1, -1)
+    def trim(self, slot: int, length: int) -> bool:
+        """Keep the first `length` tokens of one stream.
+
+        False: this model's memory cannot be cut there (recurrent, sliding window), and the stream is empty now.
+        """
+        if length and not llama_cpp.llama_memory_seq_rm(self._memory, slot, length, -1):
+            llama_cpp.llama_memory_seq_rm(self._memory, slot, -1, -1)
+            return False
+        if not length:
+            llama_cpp.llama_memory_seq_rm(self._memory, slot, -1, -1)
+        return True
 
     def copy(self, source: int, target: int) -> None:
         """Make stream `target` a copy of `source`. Between split streams llama.cpp copies all or nothing."""

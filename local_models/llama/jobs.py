@@ -111,6 +111,8 @@ class Delta:
     generated: int
     finish: Finish | None
     stop: str | None = None
+    cached: int = 0
+    """Prompt tokens of the choice that were not evaluated for it, another request having begun alike."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,6 +153,10 @@ class Snapshot:
     waiting: int = 0
     kv_tokens: int = 0
     prompt_tokens: int = 0
-    """Prompt tokens evaluated since the start."""
+    """Prompt tokens evaluated, or found in a prefix, since the start."""
+    prefix_queries: int = 0
+    """Prompt tokens that were looked for in the prefixes since the start."""
+    prefix_hits: int = 0
+    """Those found there."""
     generation_tokens: int = 0
     """Tokens generated since the start."""

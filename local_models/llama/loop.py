@@ -1,13 +1,14 @@
 """Commands in, batches through llama.cpp, events out: what the owner thread does, step by step.
 
 What a step does is drawn in `scheduler`. Errors are kept as small as they are: a sequence that cannot go on fails its
-own request, a batch that cannot be decoded fails the requests in it, and only an error of the loop itself ends the
-thread, which `/health` then reports.
+own request, a batch that cannot be decoded is tried in halves until the one sequence is found that fails alone, and
+only an error of the loop itself ends the thread, which `/health` then reports.
 """
 
 import logging
 import queue
 import time
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +18,7 @@ from local_models.llama.context import Batch
 from local_models.llama.errors import Code
 from local_models.llama.jobs import Began, Broke, Cancel, Command, Delta, Event, Gone, Job, Order, Snapshot
 from local_models.llama.model import Vocabulary
-from local_models.llama.scheduler import Key, Ready, Row, Scheduler
+from local_models.llama.scheduler import Key, Ready, Row, Scheduler, Start
 from local_models.llama.sequence import Sequence
 
 _logger = logging.getLogger(__name__)
@@ -39,8 +40,8 @@ class Streams(Protocol):
         """Raw logits of the tokens that wanted them."""
         ...
 
-    def forget(self, slot: int) -> None:
-        """Empty one stream."""
+    def trim(self, slot: int, length: int) -> bool:
+        """Keep the first `length` tokens of one stream. False: it cannot be cut there, and is empty now."""
         ...
 
     def copy(self, source: int, target: int) -> None:
@@ -75,7 +76,7 @@ class Loop:
         self._context.batch.clear()
         self._context.batch.add(0, 0, np.zeros(1, dtype=np.int32), want_last=True)
         self._context.decode()
-        self._context.forget(0)
+        self._context.trim(0, 0)
 
     def snapshot(self) -> Snapshot:
         """The numbers of this moment."""
@@ -83,7 +84,9 @@ class Loop:
             running=self._scheduler.seated,
             waiting=self._scheduler.waiting,
             kv_tokens=self._scheduler.tokens,
-            prompt_tokens=self._prompt_tokens,
+            prompt_tokens=self._prompt_tokens + self._scheduler.hits,
+            prefix_queries=self._scheduler.queries,
+            prefix_hits=self._scheduler.hits,
             generation_tokens=self._generation_tokens,
         )
 
@@ -100,12 +103,8 @@ class Loop:
 
     def step(self) -> tuple[Event, ...]:
         """One batch; returns everything that happened since the last one."""
-        for key, slot in self._scheduler.admit():
-            job = self._jobs[key.job]
-            self._sequences[slot] = Sequence(job, key.choice, self._vocabulary)
-            if key.job not in self._began:
-                self._began.add(key.job)
-                self._events.append(Began(key.job))
+        for start in self._scheduler.admit():
+            self._start(start)
         rows = self._scheduler.plan()
         if rows:
             self._decode(rows)
@@ -117,7 +116,7 @@ class Loop:
             self._jobs[command.number] = command
             self._left[command.number] = command.choices
             for choice in range(command.choices):
-                self._scheduler.enqueue(Key(command.number, choice), command.prompt.size)
+                self._scheduler.enqueue(Key(command.number, choice), command.prompt)
         elif isinstance(command, Cancel):
             self._give_up(command.job)
         else:
@@ -125,17 +124,56 @@ class Loop:
             for job in doomed:
                 self._break(job, "shutting_down", "the engine is shutting down")
 
+    def _start(self, start: Start) -> None:
+        key, place = start.key, start.place
+        job = self._jobs[key.job]
+        if start.seated:
+            self._sequences[place.slot] = Sequence(job, key.choice, self._vocabulary)
+        if key.job not in self._began:
+            self._began.add(key.job)
+            self._events.append(Began(key.job))
+        if place.source != place.slot:
+            self._context.copy(place.source, place.slot)
+        if not self._context.trim(place.slot, place.kept):
+            self._scheduler.restart(place.slot)
+        else:
+            self._sequences[place.slot].cached = place.kept
+
     def _decode(self, rows: tuple[Row, ...]) -> None:
+        """Evaluate the rows: all at once, and where that fails in halves, until what fails is a single sequence."""
+        pending = [rows]
+        while pending:
+            # A sequence may be gone since the first try, with another choice of its request.
+            part = tuple(row for row in pending.pop() if row.slot in self._sequences)
+            if not part:
+                continue
+            fed = {row.slot: self._sequences[row.slot].tokens(row.start, row.stop) for row in part}
+            code = self._evaluate(part, fed)
+            if code == 0:
+                self._take_in(part, fed)
+                continue
+            _logger.error("llama_decode failed with code %d for %d sequences", code, len(part))
+            intact = self._undo(part)
+            middle = len(part) // 2
+            if middle:
+                pending += (part[middle:], part[:middle])
+            if not middle or not intact:
+                self._decode_failed(part, code)
+
+    def _evaluate(self, rows: tuple[Row, ...], fed: Mapping[int, NDArray[np.int32]]) -> int:
         batch = self._context.batch
         batch.clear()
         for row in rows:
-            tokens = self._sequences[row.slot].tokens(row.start, row.stop)
-            batch.add(row.slot, row.start, tokens, want_last=row.samples)
-        code = self._context.decode()
-        if code != 0:
-            self._decode_failed(rows, code)
-            return
-        ready = self._scheduler.advance(rows)
+            batch.add(row.slot, row.start, fed[row.slot], want_last=row.samples)
+        return self._context.decode()
+
+    def _undo(self, rows: tuple[Row, ...]) -> bool:
+        """Whatever a failed batch has left in the streams is taken out. False: it could not be, and they are empty."""
+        undone = [self._context.trim(row.slot, row.start) for row in rows]
+        return all(undone)
+
+    def _take_in(self, rows: tuple[Row, ...], fed: Mapping[int, NDArray[np.int32]]) -> None:
+        ready = self._scheduler.advance(rows, fed)
         self._prompt_tokens += sum(row.stop - row.start for row in rows if self._in_prompt(row))
         now = time.monotonic()
         logits = self._context.logits(len(ready)) if ready else None
@@ -172,6 +210,7 @@ class Loop:
                 generated=sequence.generated,
                 finish=progress.finish,
                 stop=progress.stop,
+                cached=sequence.cached,
             )
         )
         if progress.finish is not None:
@@ -181,25 +220,25 @@ class Loop:
                 self._forget(job.number)
 
     def _decode_failed(self, rows: tuple[Row, ...], code: int) -> None:
-        _logger.error("llama_decode failed with code %d for %d sequences", code, len(rows))
         for job in dict.fromkeys(self._sequences[row.slot].job.number for row in rows):
             self._break(job, "generation_failed", f"llama.cpp could not evaluate the batch (code {code})")
 
     def _break(self, job: int, code: Code, message: str) -> None:
         if job in self._jobs:
             self._events.append(Broke(job, code, message))
-            self._give_up(job)
+            self._give_up(job, keep=False)
 
-    def _give_up(self, job: int) -> None:
+    def _give_up(self, job: int, *, keep: bool = True) -> None:
         """Free everything the job holds; a job that is over already is none."""
         if job in self._jobs:
             for slot in self._scheduler.withdraw(job):
-                self._leave(slot)
+                self._leave(slot, keep=keep)
             self._forget(job)
 
-    def _leave(self, slot: int) -> None:
-        self._context.forget(slot)
-        self._scheduler.leave(slot)
+    def _leave(self, slot: int, *, keep: bool = True) -> None:
+        """The slot is free. What a sequence that failed has left there is not trusted with another."""
+        if not self._scheduler.leave(slot, keep=keep):
+            self._context.trim(slot, 0)
         del self._sequences[slot]
 
     def _forget(self, job: int) -> None:

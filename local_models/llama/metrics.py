@@ -99,8 +99,10 @@ class Metrics(Collector):
         yield self._gauge(
             "kv_cache_usage_perc", "Used part of the KV cache, 0 to 1.", snapshot.kv_tokens / self._capacity
         )
-        yield self._counter("prompt_tokens", "Prompt tokens evaluated.", snapshot.prompt_tokens)
-        yield self._counter("prompt_tokens_cached", "Prompt tokens taken from a cache.", 0)
+        yield self._counter("prompt_tokens", "Prompt tokens read, cached ones included.", snapshot.prompt_tokens)
+        yield self._counter("prompt_tokens_cached", "Prompt tokens taken from a cache.", snapshot.prefix_hits)
+        yield self._counter("prefix_cache_queries", "Prompt tokens looked for in the cache.", snapshot.prefix_queries)
+        yield self._counter("prefix_cache_hits", "Prompt tokens found in the cache.", snapshot.prefix_hits)
         yield self._counter("generation_tokens", "Tokens generated.", snapshot.generation_tokens)
         success = CounterMetricFamily(
             "vllm:request_success", "Finished choices by reason.", labels=("model_name", "finished_reason")

@@ -176,9 +176,9 @@ class ErrorEnvelope(Struct):
     error: ErrorBody
 
 
-def usage_of(prompt: int, generated: int) -> Usage:
+def usage_of(prompt: int, generated: int, cached: int = 0) -> Usage:
     """The usage of a request."""
-    return Usage(prompt, generated, prompt + generated, CachedTokens(0))
+    return Usage(prompt, generated, prompt + generated, CachedTokens(cached))
 
 
 def error_json(error: RequestError) -> bytes:

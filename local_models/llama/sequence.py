@@ -36,6 +36,8 @@ class Sequence:
         self.job = job
         self.choice = choice
         self.generated = 0
+        self.cached = 0
+        """Prompt tokens that another sequence had evaluated."""
         self.last_token = -1
         """The token to feed next; set by the first `advance`."""
         self._vocabulary = vocabulary

@@ -16,7 +16,9 @@ from local_models.llama.log import LlamaLog
 from local_models.llama.loop import Loop
 from local_models.llama.model import Model
 from local_models.llama.pooling import agreed_pooling, check_generates
-from local_models.llama.scheduler import Scheduler, Shares
+from local_models.llama.prefixes import WIDE, Prefixes
+from local_models.llama.scheduler import Scheduler
+from local_models.llama.shares import Shares
 from local_models.types import Pooling, Runner
 
 Deliver = Callable[[tuple[Event, ...]], None]
@@ -36,6 +38,8 @@ class Settings:
     pooling: Pooling | None = None
     """Runner pooling: how vectors are pooled, where the file does not say."""
     shares: Shares = field(default_factory=Shares)
+    reuse: bool = True
+    """What sequences leave in their slots serves those that begin alike."""
 
 
 class Worker:
@@ -108,7 +112,10 @@ class Worker:
             threads=settings.threads,
             batch=settings.parallel + max(settings.shares.alone, settings.shares.beside),
         )
-        return context, Loop(model.vocabulary, context, Scheduler(settings.parallel, settings.shares), self._commands)
+        narrow = settings.shares.alone < WIDE
+        prefixes = Prefixes(settings.parallel, settings.context, narrow=narrow) if settings.reuse else None
+        scheduler = Scheduler(settings.parallel, settings.shares, prefixes)
+        return context, Loop(model.vocabulary, context, scheduler, self._commands)
 
     def _pooling(self, model: Model) -> tuple[EmbedContext, EmbedLoop]:
         settings = self._settings

@@ -31,13 +31,21 @@ class Reference:
 
     def logprobs(self, tokens: list[int]) -> NDArray[np.float64]:
         """Row i: log-probabilities of the token after the first i + 1 tokens. [tokens, vocabulary]."""
+        return self.in_parts([tokens])
+
+    def in_parts(self, parts: list[list[int]]) -> NDArray[np.float64]:
+        """As `logprobs`, the text evaluated in these parts."""
         llama_cpp.llama_memory_seq_rm(self._memory, 0, -1, -1)
+        starts = [sum(map(len, parts[:place])) for place in range(len(parts))]
+        return np.concatenate([self._evaluate(start, part) for start, part in zip(starts, parts, strict=True)])
+
+    def _evaluate(self, start: int, tokens: list[int]) -> NDArray[np.float64]:
         batch = llama_cpp.llama_batch_init(len(tokens), 0, 1)
         try:
             batch.n_tokens = len(tokens)
             for place, token in enumerate(tokens):
                 batch.token[place] = token
-                batch.pos[place] = place
+                batch.pos[place] = start + place
                 batch.n_seq_id[place] = 1
                 batch.seq_id[place][0] = 0
                 batch.logits[place] = 1

@@ -1,7 +1,6 @@
 """The owner thread's loop against streams that fail on demand: every fault stays with the request it belongs to."""
 
 import queue
-from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
@@ -14,7 +13,8 @@ from local_models.llama.jobs import Began, Broke, Cancel, Command, Delta, Event,
 from local_models.llama.loop import Loop
 from local_models.llama.model import Model
 from local_models.llama.sampling import Sampling
-from local_models.llama.scheduler import Scheduler, Shares
+from local_models.llama.scheduler import Scheduler
+from local_models.llama.shares import Shares
 
 LETTERS = "abcdefgh"
 
@@ -29,24 +29,30 @@ class FakeStreams:
         self.batch = Batch(64)
         self.letters = [model.vocabulary.tokenize(x, add_special=False, parse_special=False)[0] for x in LETTERS]
         self.size = model.vocabulary.size
-        self.lengths: Counter[int] = Counter()
-        self.code = 0
+        self.held: dict[int, list[int]] = {}
+        self.cuts = True
+        self.fails: Callable[[dict[int, list[int]]], int] = lambda _fed: 0
         self.spoil: Callable[[int, NDArray[np.float32]], None] = lambda _slot, _row: None
         self._rows: list[int] = []
 
+    @property
+    def lengths(self) -> dict[int, int]:
+        """How much each stream holds, without the empty ones."""
+        return {slot: len(tokens) for slot, tokens in self.held.items() if tokens}
+
     def decode(self) -> int:
-        """Return `code`; when that is 0, take the batch in."""
-        if self.code:
-            return self.code
+        """Take the batch in, and return what `fails` says of it, by slot: like llama.cpp, which leaves what it did."""
         raw = self.batch.raw
         self._rows = []
+        fed: dict[int, list[int]] = {}
         for place in range(raw.n_tokens):
             slot, position = int(raw.seq_id[place][0]), int(raw.pos[place])
-            assert position == self.lengths[slot], "positions follow one another"
-            self.lengths[slot] += 1
+            assert position == len(self.held.setdefault(slot, [])), "positions follow one another"
+            self.held[slot].append(int(raw.token[place]))
+            fed.setdefault(slot, []).append(int(raw.token[place]))
             if raw.logits[place]:
                 self._rows.append(slot)
-        return 0
+        return self.fails(fed)
 
     def logits(self, rows: int) -> NDArray[np.float32]:
         """One row per token that wanted one."""
@@ -57,13 +63,18 @@ class FakeStreams:
             self.spoil(slot, row)
         return table
 
-    def forget(self, slot: int) -> None:
-        """Empty the stream."""
-        del self.lengths[slot]
+    def trim(self, slot: int, length: int) -> bool:
+        """Cut the stream, or empty it where it cannot be cut, like a recurrent model's."""
+        if length and not self.cuts:
+            self.held[slot] = []
+            return False
+        assert length <= len(self.held.setdefault(slot, []))
+        del self.held[slot][length:]
+        return True
 
     def copy(self, source: int, target: int) -> None:
         """Copy the stream."""
-        self.lengths[target] = self.lengths[source]
+        self.held[target] = list(self.held[source])
 
 
 class Bench:
@@ -128,19 +139,55 @@ def test_requests_join_run_and_leave(bench: Bench) -> None:
     assert (snapshot.prompt_tokens, snapshot.generation_tokens) == (10, 5)
 
 
-def test_a_batch_that_cannot_be_decoded_fails_the_requests_in_it_and_no_others(bench: Bench) -> None:
+def test_when_nothing_can_be_decoded_the_requests_in_the_batch_fail(bench: Bench) -> None:
     """Both are told, their slots are free, and the next request runs as if nothing had been."""
     bench.send(bench.job(1), bench.job(2))
     bench.run()
-    bench.streams.code = 1
+    bench.streams.fails = lambda _fed: 1
     bench.run()
     assert bench.of(1) == bench.of(2) == ["Began", "Broke", "Gone"]
     assert idle(bench)
-    bench.streams.code = 0
+    bench.streams.fails = lambda _fed: 0
     bench.send(bench.job(3))
     bench.run(3)
     assert bench.text(3) == "aaa"
     assert bench.of(3) == ["Began", "Gone"]
+
+
+@pytest.mark.parametrize("code", [1, 2, -1, -3])
+def test_one_sequence_that_cannot_be_decoded_takes_no_other_down(bench: Bench, code: int) -> None:
+    """The batch is tried in halves until it stands alone; nobody else notices, and nobody is fed a token twice."""
+    bench.streams.fails = lambda fed: code if 2 in fed and len(bench.streams.held[2]) > 6 else 0
+    bench.send(*(bench.job(number, tokens=4) for number in (1, 2, 3, 4)))
+    bench.run(4)
+    assert bench.of(3) == ["Began", "Broke", "Gone"]
+    assert bench.text(3) == "cc"
+    assert [bench.text(number) for number in (1, 2, 4)] == ["aaaa", "bbbb", "dddd"]
+    assert [bench.of(number) for number in (1, 2, 4)] == [["Began", "Gone"]] * 3
+    assert idle(bench)
+
+
+def test_a_prompt_that_cannot_be_decoded_takes_its_choices_with_it_and_no_stream(bench: Bench) -> None:
+    """A stream that runs goes on beside it; the followers of the prompt end with it."""
+    bench.send(bench.job(1, tokens=4))
+    bench.run()
+    bench.streams.fails = lambda fed: 1 if 1 in fed else 0
+    bench.send(bench.job(2, choices=2))
+    bench.run(3)
+    assert bench.text(1) == "aaaa"
+    assert bench.of(2) == ["Began", "Broke", "Gone"]
+    assert idle(bench)
+
+
+def test_where_a_stream_cannot_be_cut_the_batch_fails_whole(bench: Bench) -> None:
+    """What a failed batch left behind would be read again: such a model's sequences end, and the engine goes on."""
+    bench.send(bench.job(1), bench.job(2))
+    bench.run()
+    bench.streams.fails = lambda _fed: 1
+    bench.streams.cuts = False
+    bench.run()
+    assert bench.of(1) == bench.of(2) == ["Began", "Broke", "Gone"]
+    assert idle(bench)
 
 
 def test_logits_that_are_no_numbers_fail_their_own_request(bench: Bench) -> None:

@@ -6,7 +6,10 @@ from local_models.llama.jobs import Snapshot
 from local_models.llama.metrics import Histogram, Metrics, Timings
 from tests.llama.engine_process import NAME, EngineProcess
 
-COUNTERS = {"prompt_tokens", "prompt_tokens_cached", "generation_tokens", "request_success"}
+COUNTERS = {
+    "prompt_tokens", "prompt_tokens_cached", "prefix_cache_queries", "prefix_cache_hits", "generation_tokens",
+    "request_success",
+}  # fmt: skip
 GAUGES = {"num_requests_running", "num_requests_waiting", "kv_cache_usage_perc", "cache_config_info"}
 HISTOGRAMS = {"time_to_first_token_seconds", "inter_token_latency_seconds", "e2e_request_latency_seconds"}
 
