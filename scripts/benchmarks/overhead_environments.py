@@ -25,17 +25,20 @@ def version_of(bench: Workbench, pins: PinnedFile, distribution: str) -> str:
     return found[1]
 
 
-def folder_of(bench: Workbench, pins: PinnedFile, distribution: str) -> Path:
+def folder_of(bench: Workbench, pins: PinnedFile, distribution: str, version: str | None = None) -> Path:
     """Where the environment lies: other pins, another folder."""
-    name = f"{distribution}-{version_of(bench, pins, distribution)}"
+    name = f"{distribution}-{version or version_of(bench, pins, distribution)}"
     return bench.places.cache / "bench" / f"{name}-{fingerprint(bench.pins(pins.group))[:12]}"
 
 
-def environment(bench: Workbench, pins: PinnedFile, distribution: str) -> Path:
-    """The `bin` folder of the environment that `pins` describes, made if need be. Raises SetupError."""
+def environment(bench: Workbench, pins: PinnedFile, distribution: str, version: str | None = None) -> Path:
+    """The `bin` folder of the environment that `pins` describes, made if need be. Raises SetupError.
+
+    `version` is for a distribution that `pins` do not name, because it is put into the environment by other means.
+    """
     text = bench.pins(pins.group)
-    name = f"{distribution} {version_of(bench, pins, distribution)}"
-    folder = folder_of(bench, pins, distribution)
+    name = f"{distribution} {version or version_of(bench, pins, distribution)}"
+    folder = folder_of(bench, pins, distribution, version)
     folder.mkdir(parents=True, exist_ok=True)
     python = folder / "bin" / "python"
     # Its scripts name their interpreter by full path, so the place is one of the facts.

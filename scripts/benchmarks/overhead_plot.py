@@ -8,14 +8,14 @@ from scripts.benchmarks.overhead_environments import environment
 from scripts.tooling.lock import PLOT
 from scripts.tooling.workbench import Workbench
 
-_DRAW = Path(__file__).parent / "overhead_draw.py"
+OVERHEAD = Path(__file__).parent / "overhead_draw.py"
 
 
-def draw(bench: Workbench, found: dict[str, Any], file: Path) -> None:
-    """Write `file`. Raises SetupError."""
+def draw(bench: Workbench, found: dict[str, Any], file: Path, drawing: Path = OVERHEAD) -> None:
+    """Write `file` by the program `drawing`. Raises SetupError."""
     programs = environment(bench, PLOT, "matplotlib")
     data = programs.parent / "figures.json"
     data.write_text(json.dumps(found), encoding="utf-8")
-    words = (programs / "python", _DRAW, data, file.absolute())
+    words = (programs / "python", drawing, data, file.absolute())
     bench.child("draw the plot", words)
     bench.console.say(f"  The plot is in {file}.")

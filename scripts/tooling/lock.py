@@ -41,12 +41,23 @@ DEV = PinnedFile("requirements-dev", "What tests and checks need on top of requi
 PINS = "scripts/benchmarks/pins"
 LITELLM = PinnedFile(f"{PINS}/litellm", "LiteLLM's proxy, which `scripts/bench overhead` measures beside Forebay.")
 VLLM_ROUTER = PinnedFile(f"{PINS}/vllm-router", "vllm-router, which `scripts/bench overhead` measures beside Forebay.")
-PLOT = PinnedFile(f"{PINS}/plot", "What draws the plot of `scripts/bench overhead`.")
-APART = (BUILD, LITELLM, VLLM_ROUTER, PLOT)
+LLAMA_CPP_SERVER = PinnedFile(
+    f"{PINS}/llama-cpp-server",
+    "What `llama_cpp.server` needs, which `scripts/bench engine` measures beside our engine.",
+)
+PLOT = PinnedFile(f"{PINS}/plot", "What draws the plots of `scripts/bench`.")
+APART = (BUILD, LITELLM, VLLM_ROUTER, LLAMA_CPP_SERVER, PLOT)
 """Files of environments of their own, which need not agree with any other file."""
 
 GROUPS = MappingProxyType(
-    {DEV: "dev", BUILD: "compile", LITELLM: "bench-litellm", VLLM_ROUTER: "bench-vllm-router", PLOT: "bench-plot"}
+    {
+        DEV: "dev",
+        BUILD: "compile",
+        LITELLM: "bench-litellm",
+        VLLM_ROUTER: "bench-vllm-router",
+        LLAMA_CPP_SERVER: "bench-llama-cpp-server",
+        PLOT: "bench-plot",
+    }
 )
 
 

@@ -1,0 +1,144 @@
+"""Clients of an engine: asks for streams and notes when every token arrives. A process of its own.
+
+usage: python engine_load.py PORT  (a plan on standard input)
+The plan is JSON: `clients`, a list of request bodies each, asked one after the other; and perhaps `intruder`, a body
+that is asked once every client has `before` tokens. With one the clients begin their lists anew until the intruder has
+its first token, and are cut off then. Prints JSON: for every request its client (-1 is the intruder), when it was sent,
+when its tokens arrived, and how many tokens prompt and answer have.
+An answer other than 200, an error event, and a stream that does not end in [DONE] end it with an error.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import msgspec
+import uvloop
+
+_DATA, _DONE = b"data: ", b"[DONE]"
+INTRUDER = -1
+
+
+class WrongAnswerError(Exception):
+    """An answer is not what it should be."""
+
+
+class Answer(msgspec.Struct):
+    """A request and what came of it. Times are seconds of one clock; an event of two tokens arrives once."""
+
+    client: int
+    sent: float
+    arrivals: list[float] = []
+    tokens: int = 0
+    prompt_tokens: int | None = None
+    whole: bool = False
+
+
+class Load:
+    """All clients of one server."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str, before: int) -> None:
+        self.answers: list[Answer] = []
+        self._session = session
+        self._url = url
+        self._before = before
+        self._slow: set[int] = set()
+        """Clients that do not have so many tokens yet."""
+        self._under_way = asyncio.Event()
+
+    async def ask_all(self, clients: list[list[Any]]) -> None:
+        """Every client asks its list once."""
+        async with asyncio.TaskGroup() as group:
+            for number, bodies in enumerate(clients):
+                group.create_task(self._in_turn(number, bodies))
+
+    async def disturb(self, clients: list[list[Any]], intruder: Any) -> None:
+        """Have the intruder come among the clients, and end when it has its first token."""
+        self._slow = set(range(len(clients)))
+        streams = [asyncio.create_task(self._forever(number, bodies)) for number, bodies in enumerate(clients)]
+        arriving = asyncio.create_task(self._intrude(intruder))
+        try:
+            await asyncio.wait([arriving, *streams], return_when=asyncio.FIRST_COMPLETED)
+            for task in (*streams, arriving):
+                if task.done():
+                    task.result()  # only the intruder ends otherwise than by an error
+        finally:
+            for task in (*streams, arriving):
+                task.cancel()
+            await asyncio.gather(*streams, arriving, return_exceptions=True)
+
+    async def _in_turn(self, client: int, bodies: list[Any]) -> None:
+        for body in bodies:
+            await self._ask(client, body)
+
+    async def _forever(self, client: int, bodies: list[Any]) -> None:
+        while True:
+            await self._in_turn(client, bodies)
+
+    async def _intrude(self, body: Any) -> None:
+        await self._under_way.wait()
+        await self._ask(INTRUDER, body)
+
+    async def _ask(self, client: int, body: Any) -> None:
+        answer = Answer(client, time.perf_counter())
+        self.answers.append(answer)
+        async with self._session.post(self._url, json=body) as response:
+            if response.status != 200:
+                raise WrongAnswerError(f"status {response.status}: {(await response.text())[:1000]}")
+            async for data in _events(response):
+                if data == _DONE:
+                    answer.whole = True
+                else:
+                    self._note(answer, data)
+        if not answer.whole:
+            raise WrongAnswerError("a stream without its end")
+
+    def _note(self, answer: Answer, data: bytes) -> None:
+        now = time.perf_counter()
+        event = msgspec.json.decode(data)
+        if "error" in event:
+            raise WrongAnswerError(f"an error: {event['error']}")
+        for choice in event.get("choices", ()):
+            scored = (choice.get("logprobs") or {}).get("content") or ()
+            if scored or choice.get("delta", {}).get("content"):
+                answer.arrivals.append(now)
+                answer.tokens += max(1, len(scored))
+        usage = event.get("usage")
+        if usage:
+            answer.tokens, answer.prompt_tokens = usage["completion_tokens"], usage["prompt_tokens"]
+        if len(answer.arrivals) >= self._before:
+            self._slow.discard(answer.client)
+            if not self._slow:
+                self._under_way.set()
+
+
+async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """What stands behind `data: `, event by event, as soon as it is here."""
+    rest = b""
+    async for piece in response.content.iter_any():
+        *lines, rest = (rest + piece).split(b"\n")
+        for line in lines:
+            if line.startswith(_DATA):
+                yield line.removeprefix(_DATA).strip()
+
+
+async def _main() -> None:
+    plan = json.load(sys.stdin)
+    url = f"http://127.0.0.1:{sys.argv[1]}/v1/chat/completions"
+    timeout = aiohttp.ClientTimeout(total=None, sock_read=600)
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(timeout=timeout, connector=connector, trust_env=False) as session:
+        load = Load(session, url, plan.get("before", 0))
+        if plan.get("intruder") is None:
+            await load.ask_all(plan["clients"])
+        else:
+            await load.disturb(plan["clients"], plan["intruder"])
+    sys.stdout.buffer.write(msgspec.json.encode(load.answers))
+
+
+if __name__ == "__main__":
+    uvloop.run(_main())
