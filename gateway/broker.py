@@ -24,7 +24,7 @@ from gateway.outcome import Outcome, OutcomeStatus
 from gateway.policy import Policy
 from gateway.ports import Recorder
 from gateway.probation import Window, hold, window_for
-from gateway.record import decision_on_record, walk_on_record
+from gateway.record import failed_decision, failed_walk
 from gateway.refusals import nobody_allowed, nobody_answered
 from gateway.routing import RoutingTable
 from gateway.run import Arrival, Attempt, Counted, Decided, Run
@@ -137,13 +137,19 @@ class Broker:
 
     def _start(self, request: ChatRequest, identity: Identity) -> Run:
         arrival = Arrival.now(request, identity, self._settings.policy)
-        with decision_on_record(arrival, self._record):
+        try:
             return Run(arrival, self.decide(request, identity))
+        except Exception as error:
+            self._record(failed_decision(arrival, error))
+            raise
 
     async def _walk_on_record(self, run: Run, ask: Callable[[Run, Step], Awaitable[H]]) -> H:
         """Walk; should that fail, the record says how."""
-        with walk_on_record(run, self._record):
+        try:
             return await self._walk(run, ask)
+        except (Exception, asyncio.CancelledError) as error:
+            self._record(failed_walk(run, error))
+            raise
 
     async def _walk(self, run: Run, ask: Callable[[Run, Step], Awaitable[H]]) -> H:
         """Ask one candidate after the other until an answer is good enough or nobody is left."""

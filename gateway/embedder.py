@@ -17,7 +17,7 @@ from gateway.gate import Gate
 from gateway.outcome import Outcome, OutcomeStatus
 from gateway.policy import Policy
 from gateway.ports import VectorBackend
-from gateway.record import decision_on_record, walk_on_record
+from gateway.record import failed_decision, failed_walk
 from gateway.refusals import nobody_allowed, nobody_answered
 from gateway.routing import RoutingTable
 from gateway.run import Arrival, Attempt, Decision, Journey
@@ -59,11 +59,17 @@ class Embedder:
     async def embed(self, request: EmbeddingRequest, identity: Identity) -> tuple[Vectors, Outcome]:
         """The vectors, and the record of how they came about. Raises AnswerError."""
         arrival = Arrival.now(request, identity, self._settings.policy_hash)
-        with decision_on_record(arrival, self._record):
+        try:
             run = Journey(arrival, self._decide(request, identity))
-        with walk_on_record(run, self._record):
+        except Exception as error:
+            self._record(failed_decision(arrival, error))
+            raise
+        try:
             attempt, vectors = await self._walk(run)
             _check_width(request, vectors)
+        except (Exception, asyncio.CancelledError) as error:
+            self._record(failed_walk(run, error))
+            raise
         outcome = run.outcome(OutcomeStatus.OK, attempt)
         self._record(outcome)
         return vectors, outcome
