@@ -1,8 +1,8 @@
 """OpenAI's chat API behind `upstream.UpstreamApi`."""
 
 import re
-from collections.abc import Mapping
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from typing import Annotated, Protocol
 
 import msgspec
 from msgspec import Meta, Struct
@@ -49,10 +49,30 @@ def decode_token_count(raw: bytes) -> int:
     return _tokenized_decoder.decode(raw).count
 
 
-class OpenAIEvents:
-    """See `upstream.EventReader`."""
+class Event(Protocol):
+    """What one event of a stream says."""
 
-    def __init__(self) -> None:
+    @property
+    def error(self) -> object:
+        """Anything but None ends the stream."""
+
+    @property
+    def model(self) -> str:
+        """What answers, where it says so."""
+
+    @property
+    def usage(self) -> FoundUsage | None:
+        """The tokens, where it says so."""
+
+    def deltas(self) -> list[Delta]:
+        """The pieces, one per choice."""
+
+
+class OpenAIEvents:
+    """See `upstream.EventReader`. `decode` reads one event, a chat's if nothing else is given."""
+
+    def __init__(self, decode: Callable[[bytes], Event] = decode_chunk) -> None:
+        self._decode = decode
         self.model = ""
         self.usage = Usage()
         self.done = False
@@ -69,26 +89,20 @@ class OpenAIEvents:
         if data == DONE:
             self.done = True
             return
-        for delta in self._read(data):
+        chunk = self._decode(data)
+        if chunk.error is not None:
+            raise ErrorEvent
+        if chunk.model:
+            self.model = chunk.model
+        if chunk.usage is not None:
+            self.usage = usage(chunk.usage)
+        for delta in chunk.deltas():
             if delta.finish_reason is None:
                 self._open_choices.add(delta.index)
             else:
                 self._open_choices.discard(delta.index)
                 self._seen_finish = True
             into.append(delta)
-
-    def _read(self, data: bytes) -> list[Delta]:
-        chunk = decode_chunk(data)
-        if chunk.error is not None:
-            raise ErrorEvent
-        self._note(chunk.model, chunk.usage)
-        return chunk.deltas()
-
-    def _note(self, model: str, counted: FoundUsage | None) -> None:
-        if model:
-            self.model = model
-        if counted is not None:
-            self.usage = usage(counted)
 
 
 def _reason(status: int, code: str | None, message: str) -> Reason:

@@ -12,7 +12,6 @@ from msgspec import Struct
 from gateway.messages import ChatRequest, Choice, Completion, Delta, JsonObject, TokenLogprob, TopLogprob
 from gateway.wire.openai_api import OpenAIApi, OpenAIEvents
 from gateway.wire.openai_upstream import FoundUsage, stop_string, usage
-from gateway.wire.upstream import ErrorEvent
 
 
 class _Logprobs(Struct):
@@ -35,6 +34,19 @@ class _Answer(Struct):
     usage: FoundUsage | None = None
     system_fingerprint: str | None = None
     error: Any = None
+
+    def deltas(self) -> list[Delta]:
+        """The pieces, where it is an event of a stream."""
+        return [
+            Delta(
+                index=choice.index,
+                text=choice.text or None,
+                finish_reason=choice.finish_reason,
+                stop_sequence=stop_string(choice.stop_reason),
+                logprobs=_tokens(choice.logprobs),
+            )
+            for choice in self.choices
+        ]
 
 
 _decode = msgspec.json.Decoder(_Answer).decode
@@ -69,29 +81,9 @@ class TextApi(OpenAIApi):
             fingerprint=answer.system_fingerprint,
         )
 
-    def events(self) -> "TextEvents":
+    def events(self) -> OpenAIEvents:
         """A reader for one stream."""
-        return TextEvents()
-
-
-class TextEvents(OpenAIEvents):
-    """See `upstream.EventReader`."""
-
-    def _read(self, data: bytes) -> list[Delta]:
-        chunk = _decode(data)
-        if chunk.error is not None:
-            raise ErrorEvent
-        self._note(chunk.model, chunk.usage)
-        return [
-            Delta(
-                index=choice.index,
-                text=choice.text or None,
-                finish_reason=choice.finish_reason,
-                stop_sequence=stop_string(choice.stop_reason),
-                logprobs=_tokens(choice.logprobs),
-            )
-            for choice in chunk.choices
-        ]
+        return OpenAIEvents(_decode)
 
 
 def _choice(choice: _Choice) -> Choice:
