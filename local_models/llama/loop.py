@@ -8,7 +8,7 @@ only an error of the loop itself ends the thread, which `/health` then reports.
 import logging
 import queue
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -58,11 +58,13 @@ class Loop:
         context: Streams,
         scheduler: Scheduler,
         commands: "queue.SimpleQueue[Command]",
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._vocabulary = vocabulary
         self._context = context
         self._scheduler = scheduler
         self._commands = commands
+        self._clock = clock
         self._jobs: dict[int, Job] = {}
         self._began: set[int] = set()
         self._left: dict[int, int] = {}  # choices of each job that are not over
@@ -148,8 +150,10 @@ class Loop:
             if not part:
                 continue
             fed = {row.slot: self._sequences[row.slot].tokens(row.start, row.stop) for row in part}
+            began = self._clock()
             code = self._evaluate(part, fed)
             if code == 0:
+                self._scheduler.took(part, self._clock() - began)
                 self._take_in(part, fed)
                 continue
             _logger.error("llama_decode failed with code %d for %d sequences", code, len(part))
@@ -175,7 +179,7 @@ class Loop:
     def _take_in(self, rows: tuple[Row, ...], fed: Mapping[int, NDArray[np.int32]]) -> None:
         ready = self._scheduler.advance(rows, fed)
         self._prompt_tokens += sum(row.stop - row.start for row in rows if self._in_prompt(row))
-        now = time.monotonic()
+        now = self._clock()
         logits = self._context.logits(len(ready)) if ready else None
         for place, one in enumerate(ready):
             assert logits is not None

@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from local_models.llama.prefixes import Place, Prefixes
-from local_models.llama.shares import Shares, share, unbroken
+from local_models.llama.shares import Pace, Shares, share, unbroken
 
 _NOTHING: Final[Mapping[int, NDArray[np.int32]]] = MappingProxyType({})
 
@@ -103,6 +103,7 @@ class Scheduler:
     def __init__(self, slots: int, shares: Shares, prefixes: Prefixes | None = None) -> None:
         """Without `prefixes` no sequence uses what another has left."""
         self._shares = shares
+        self._pace = Pace(slots, shares)
         self._prefixes = prefixes
         self._seats: list[_Seat | None] = [None] * slots
         self._waiting: deque[tuple[Key, NDArray[np.int32]]] = deque()
@@ -152,7 +153,7 @@ class Scheduler:
         prefilling = self._prefilling()
         remaining = [seat.prompt.size - seat.length for _, seat in prefilling]
         if rows:
-            given = share(remaining, self._shares.beside)
+            given = share(remaining, self._pace.beside(len(rows)))
         elif len(remaining) == 1:
             given = [unbroken(remaining[0], self._shares.alone)]
         else:
@@ -162,6 +163,11 @@ class Scheduler:
                 stop = seat.length + count
                 rows.append(Row(slot, seat.length, stop, samples=stop == seat.prompt.size))
         return tuple(sorted(rows, key=lambda row: row.slot))
+
+    def took(self, rows: tuple[Row, ...], seconds: float) -> None:
+        """The batch of these rows took so long; to be told before `advance`, for the shares of later ones."""
+        running = sum(self._seat(row.slot).phase is _Phase.RUNNING for row in rows)
+        self._pace.observe(seconds, running, sum(row.stop - row.start for row in rows) - running)
 
     def advance(self, rows: tuple[Row, ...], fed: Mapping[int, NDArray[np.int32]] = _NOTHING) -> tuple[Ready, ...]:
         """The batch of these rows was decoded; returns the slots with logits, in the order of the rows.

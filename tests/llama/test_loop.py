@@ -17,6 +17,7 @@ from local_models.llama.scheduler import Scheduler
 from local_models.llama.shares import Shares
 
 LETTERS = "abcdefgh"
+_SHARES = Shares(alone=32, beside=8, least=8)
 
 
 class FakeStreams:
@@ -31,6 +32,7 @@ class FakeStreams:
         self.size = model.vocabulary.size
         self.held: dict[int, list[int]] = {}
         self.cuts = True
+        self.now = 0.0
         self.fails: Callable[[dict[int, list[int]]], int] = lambda _fed: 0
         self.spoil: Callable[[int, NDArray[np.float32]], None] = lambda _slot, _row: None
         self._rows: list[int] = []
@@ -52,6 +54,7 @@ class FakeStreams:
             fed.setdefault(slot, []).append(int(raw.token[place]))
             if raw.logits[place]:
                 self._rows.append(slot)
+        self.now += 1.0 if raw.n_tokens <= len(fed) else 1.0 + 0.25 * raw.n_tokens
         return self.fails(fed)
 
     def logits(self, rows: int) -> NDArray[np.float32]:
@@ -80,11 +83,12 @@ class FakeStreams:
 class Bench:
     """A loop with four slots, and everything it said."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, shares: Shares = _SHARES) -> None:
         self.model = model
         self.streams = FakeStreams(model)
         self.commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
-        self.loop = Loop(model.vocabulary, self.streams, Scheduler(4, Shares(alone=32, beside=8)), self.commands)
+        scheduler = Scheduler(4, shares)
+        self.loop = Loop(model.vocabulary, self.streams, scheduler, self.commands, lambda: self.streams.now)
         self.events: list[Event] = []
 
     def send(self, *commands: Command) -> None:
@@ -109,11 +113,19 @@ class Bench:
         """The kinds of events of a job, without deltas."""
         return [type(e).__name__ for e in self.events if isinstance(e, Began | Broke | Gone) and e.job == job]
 
-    def job(self, number: int, *, choices: int = 1, tokens: int = 3, grammar: str | None = None) -> Job:
-        """A greedy job with a prompt of five tokens."""
+    def job(
+        self, number: int, *, choices: int = 1, tokens: int = 3, prompt: int = 5, grammar: str | None = None
+    ) -> Job:
+        """A greedy job with a prompt of five tokens, or as many as wanted."""
         compiled = Grammar.compile(self.model.vocabulary, grammar) if grammar else None
-        prompt = np.arange(20, 25, dtype=np.int32)
-        return Job(number, prompt, choices, Sampling(temperature=0.0), tokens, grammar=compiled)
+        return Job(
+            number,
+            np.arange(20, 20 + prompt, dtype=np.int32),
+            choices,
+            Sampling(temperature=0.0),
+            tokens,
+            grammar=compiled,
+        )
 
 
 @pytest.fixture
@@ -229,6 +241,19 @@ def test_choices_continue_from_a_copy_of_the_prompt(bench: Bench) -> None:
     assert bench.streams.lengths == {0: 6, 1: 6, 2: 6}
     assert bench.loop.snapshot().prompt_tokens == 5
     assert {e.choice for e in bench.events if isinstance(e, Delta)} == {0, 1, 2}
+
+
+def test_the_share_of_a_prompt_follows_what_steps_take(model: Model) -> None:
+    """A step is a second, and a quarter more per token with a prompt: four fit into what streams can spare."""
+    bench = Bench(model, Shares(alone=64, beside=64, least=1, first=9))
+    bench.send(bench.job(1, tokens=50))
+    bench.run(4)
+    bench.send(bench.job(2, prompt=60))
+    lengths = []
+    for _ in range(4):
+        bench.run()
+        lengths.append(bench.streams.lengths[1])
+    assert lengths == [9, 13, 17, 21]
 
 
 def test_a_cancelled_request_is_gone_before_the_next_batch(bench: Bench) -> None:
