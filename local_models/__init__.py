@@ -5,7 +5,8 @@
         ▼ unix socket, protocol.py
     host.py ── fleet.py                  (a process of its own; outlives a gateway restart)
         ├── supervisor.py ── process.py  one engine process: effects, and the pure state machine
-        │      └── llama_cpp.py          how to launch that kind
+        │      ├── llama_cpp.py          how to launch that kind
+        │      └── vllm.py ── guard.py   likewise; guard.py leaves no process of vLLM's behind
         └── attached.py                  servers that somebody else runs: watched, never killed
                 │ HTTP on loopback, probe.py
                 ▼

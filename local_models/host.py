@@ -41,6 +41,7 @@ from local_models.reception import Reception
 from local_models.roster import Roster, reconcile
 from local_models.supervisor import Surroundings
 from local_models.trust import client_context
+from local_models.vllm import Vllm
 
 _LINGER_S: Final = 30.0
 _log = logging.getLogger(__name__)
@@ -63,7 +64,8 @@ def main(argv: Sequence[str] | None = None, launchers: Launchers | None = None) 
     parser.add_argument("--linger", type=float, default=_LINGER_S, help="seconds to wait for a lost client")
     parser.add_argument("--detach", action="store_true", help="return once the host listens, in the background")
     options = parser.parse_args(argv)
-    kinds = launchers if launchers is not None else MappingProxyType({"llama_cpp": LlamaCpp()})
+    ours: Launchers = MappingProxyType({"llama_cpp": LlamaCpp(), "vllm": Vllm()})
+    kinds = ours if launchers is None else launchers
     settings = Settings(options.home.absolute(), options.linger, kinds)
     if options.detach:
         return become_daemon(lambda ready: _run(settings, ready), host_log_path(settings.home))

@@ -9,7 +9,7 @@ from tempfile import TemporaryFile
 from typing import Final, Self
 
 from local_models.endpoint import find_socket, host_log_path
-from local_models.environment import inheritable
+from local_models.environment import inheritable_by_host
 from local_models.errors import HostError, HostUnavailable
 from local_models.logs import one_line
 from local_models.protocol import (
@@ -144,7 +144,7 @@ async def _start_host(home: Path, command: tuple[str, ...] | None) -> None:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=complaints,
-            env=inheritable(os.environ),
+            env=inheritable_by_host(os.environ),
         )
         try:
             async with asyncio.timeout(_START_S):

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from local_models.environment import inheritable
 from local_models.logs import EngineLog
+from local_models.probe import Canary
 from local_models.process import Policy
 from local_models.proctable import signal_group
 from local_models.types import EngineSpec
@@ -17,6 +17,15 @@ from local_models.types import EngineSpec
 _READ: Final = 1 << 16
 _PIPE: Final = 1 << 18
 _BACKLOG: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an engine is to listen, on loopback."""
+
+    port: int
+    socket: int
+    """Number of the listening socket, for kinds that take one."""
 
 
 class Launcher(Protocol):
@@ -28,12 +37,20 @@ class Launcher(Protocol):
         ...
 
     @property
-    def environment(self) -> Mapping[str, str]:
-        """Variables for it, where the operator has not set them."""
+    def takes_socket(self) -> bool:
+        """Whether it inherits a listening socket; otherwise it is told a port that was free a moment ago."""
         ...
 
-    def command(self, spec: EngineSpec, listener: int) -> tuple[str, ...]:
-        """Its command line; `listener` is the number of an inherited listening socket."""
+    def environment(self, environ: Mapping[str, str]) -> Mapping[str, str]:
+        """Its environment, drawn from ours: what the operator has set there holds."""
+        ...
+
+    async def command(self, spec: EngineSpec, place: Place) -> tuple[str, ...]:
+        """Its command line. Raises OSError."""
+        ...
+
+    def canary(self, spec: EngineSpec) -> Canary:
+        """What it must answer before it is up."""
         ...
 
 
@@ -72,22 +89,27 @@ class Child:
 async def launch(spec: EngineSpec, launcher: Launcher, log: EngineLog) -> Child:
     """Begin the engine's process. Raises OSError.
 
-    The port is a fresh one each time and bound before the child exists: nobody can take it in between, and
-    whoever still knows the port of the last launch is refused instead of waiting.
+    The port is a fresh one each time: whoever still knows that of the last launch is refused instead of waiting. A
+    kind that takes a socket finds it bound, so that nobody can come in between. Who loses its port crashes, and is
+    given another; who has it instead does not list our model, and is not taken for ours.
     """
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        listener.listen(_BACKLOG)
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        place = Place(listener.getsockname()[1], listener.fileno())
+        words = await launcher.command(spec, place)
+        if launcher.takes_socket:
+            listener.listen(_BACKLOG)
+        else:
+            listener.close()
         reader, writer = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
-                *launcher.command(spec, listener.fileno()),
+                *words,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=writer,
                 stderr=writer,
-                pass_fds=(listener.fileno(),),
-                env={**launcher.environment, **inheritable(os.environ)},
+                pass_fds=(place.socket,) if launcher.takes_socket else (),
+                env=dict(launcher.environment(os.environ)),
                 start_new_session=True,
             )
         except BaseException:
@@ -97,7 +119,7 @@ async def launch(spec: EngineSpec, launcher: Launcher, log: EngineLog) -> Child:
             os.close(writer)
     os.set_blocking(reader, False)
     asyncio.get_running_loop().add_reader(reader, _pump, reader, log)
-    return Child(process.pid, url, process, reader, log)
+    return Child(process.pid, f"http://127.0.0.1:{place.port}", process, reader, log)
 
 
 def _pump(descriptor: int, log: EngineLog) -> None:

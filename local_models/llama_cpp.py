@@ -5,7 +5,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from local_models.environment import inheritable
 from local_models.hardware import cpu_count
+from local_models.launch import Place
+from local_models.probe import Canary
 from local_models.process import Policy
 from local_models.types import EngineSpec
 
@@ -28,11 +31,19 @@ class LlamaCpp:
         return Policy(start_limit=300.0, bad_model_exits=_BAD_MODEL)
 
     @property
-    def environment(self) -> Mapping[str, str]:
-        """How long threads that wait for each other keep their CPU."""
-        return _SPIN
+    def takes_socket(self) -> bool:
+        """It is handed one."""
+        return True
 
-    def command(self, spec: EngineSpec, listener: int) -> tuple[str, ...]:
+    def environment(self, environ: Mapping[str, str]) -> Mapping[str, str]:
+        """Among others, how long threads that wait for each other keep their CPU."""
+        return {**_SPIN, **inheritable(environ)}
+
+    def canary(self, spec: EngineSpec) -> Canary:
+        """One token."""
+        return Canary(spec.runner)
+
+    async def command(self, spec: EngineSpec, place: Place) -> tuple[str, ...]:
         """See `launch.Launcher`."""
         # -P: a file in the folder where Forebay was started must not stand in for a module of ours.
         return (
@@ -45,7 +56,7 @@ class LlamaCpp:
             "--name",
             spec.model,
             "--fd",
-            str(listener),
+            str(place.socket),
             "--parallel",
             str(spec.parallel),
             "--context",

@@ -37,6 +37,17 @@ class Listed:
     capabilities: tuple[str, ...] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """What an engine must answer to prove that it can do what it is for."""
+
+    runner: Runner = "generate"
+    model: str | None = None
+    """The name that it must list; None takes the first that it lists."""
+    prompt_tokens: int = 0
+    """Size of a second prompt, given as token numbers, which not every server takes; 0 is none."""
+
+
 class _Trouble(Struct):
     status: str = ""
     error: str | None = None
@@ -92,10 +103,11 @@ class EngineProbe:
             return Verdict(ok=True)
         return Verdict(ok=False, why=_trouble(answer))
 
-    async def canary(self, runner: Runner = "generate") -> Verdict:
+    async def canary(self, canary: Canary | None = None) -> Verdict:
         """Well when a model is listed and answers: a chat with one token or, where it knows no chats, a text with one;
-        or a text with a vector.
+        or a text with a vector. Then the same of the longer prompt, if there is to be one.
         """
+        canary = canary or Canary()
         try:
             models = await self._http.get(f"{self._url}/v1/models", timeout=_QUICK_S)
             if models.status_code != httpx.codes.OK:
@@ -103,20 +115,35 @@ class EngineProbe:
             listed = msgspec.json.decode(models.content, type=_Models).data
             if not listed:
                 return Verdict(ok=False, why="/v1/models lists no model")
-            path, body = _question(runner, listed[0].id)
-            answer = await self._ask(path, body)
-            if answer.status_code == httpx.codes.BAD_REQUEST and runner == "generate":
-                # A base model has no chat template: it is well when it goes on with a text.
-                plain = await self._ask("/v1/completions", _text(listed[0].id))
-                answer = plain if plain.status_code == httpx.codes.OK else answer
-            if answer.status_code != httpx.codes.OK:
-                return Verdict(ok=False, why=f"{path}: {_trouble(answer)}")
-            missing = _missing(runner, answer.content)
+            model = canary.model or listed[0].id
+            if model not in {one.id for one in listed}:
+                return Verdict(ok=False, why=f"/v1/models lists {listed[0].id}, not {model}")
+            why = await self._short(canary.runner, model)
+            if not why and canary.prompt_tokens:
+                why = await self._long(canary.runner, model, canary.prompt_tokens)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return Verdict(ok=False, why=_explain(error))
         except msgspec.DecodeError as error:
             return Verdict(ok=False, why=f"not an OpenAI answer: {one_line(str(error))}")
-        return Verdict(ok=not missing, why=missing, capabilities=listed[0].read().capabilities)
+        return Verdict(ok=not why, why=why, capabilities=listed[0].read().capabilities)
+
+    async def _short(self, runner: Runner, model: str) -> str:
+        path, body = _question(runner, model)
+        answer = await self._ask(path, body)
+        if answer.status_code == httpx.codes.BAD_REQUEST and runner == "generate":
+            # A base model has no chat template: it is well when it goes on with a text.
+            plain = await self._ask("/v1/completions", _text(model, "Hello"))
+            answer = plain if plain.status_code == httpx.codes.OK else answer
+        return _judged(path, runner, answer)
+
+    async def _long(self, runner: Runner, model: str, tokens: int) -> str:
+        prompt = long_prompt(tokens)
+        if runner == "pooling":
+            path, body = "/v1/embeddings", msgspec.json.encode({"model": model, "input": prompt})
+        else:
+            path, body = "/v1/completions", _text(model, prompt)
+        why = _judged(path, runner, await self._ask(path, body))
+        return why and f"a prompt of {tokens} tokens: {why}"
 
     async def _ask(self, path: str, body: bytes) -> httpx.Response:
         return await self._http.post(
@@ -150,8 +177,20 @@ def _question(runner: Runner, model: str) -> tuple[str, bytes]:
     return "/v1/chat/completions", msgspec.json.encode(body)
 
 
-def _text(model: str) -> bytes:
-    return msgspec.json.encode({"model": model, "prompt": "Hello", "max_tokens": 1, "temperature": 0})
+def _text(model: str, prompt: str | list[int]) -> bytes:
+    return msgspec.json.encode({"model": model, "prompt": prompt, "max_tokens": 1, "temperature": 0})
+
+
+def long_prompt(tokens: int) -> list[int]:
+    """Token numbers that every vocabulary of more than 2,000 has, no two neighbours the same."""
+    return [1000 + 7 * index % 997 for index in range(tokens)]
+
+
+def _judged(path: str, runner: Runner, answer: httpx.Response) -> str:
+    """What is wrong with an answer; nothing when it is well. Raises msgspec.DecodeError."""
+    if answer.status_code != httpx.codes.OK:
+        return f"{path}: {_trouble(answer)}"
+    return _missing(runner, answer.content)
 
 
 def _missing(runner: Runner, answer: bytes) -> str:

@@ -68,7 +68,7 @@ class HealthFailed:
 
 @dataclass(frozen=True, slots=True)
 class CanaryOk:
-    """The model is listed and answered one token."""
+    """The model is listed and answered what it was asked."""
 
     launch: int
 
@@ -95,7 +95,7 @@ class Spawn:
 
 @dataclass(frozen=True, slots=True)
 class RunCanary:
-    """Ask for the model list and one token."""
+    """Ask for the model list and an answer."""
 
     launch: int
 

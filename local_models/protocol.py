@@ -22,7 +22,7 @@ from msgspec import Struct
 from local_models.errors import HostError
 from local_models.types import EngineSnapshot, EngineSpec
 
-VERSION: Final = 3
+VERSION: Final = 4
 LINE_LIMIT: Final = 1 << 20
 HOST_BUSY: Final = 5
 """Exit code of a host that finds another one at work for its home."""

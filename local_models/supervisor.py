@@ -192,7 +192,7 @@ class EngineSupervisor:
             await asyncio.sleep(_WATCH_S if self._process.state is EngineState.UP else _WATCH_CLOSELY_S)
 
     async def _try_canary(self, number: int, child: Child) -> None:
-        verdict = await EngineProbe(child.url, self._around.http).canary(self.spec.runner)
+        verdict = await EngineProbe(child.url, self._around.http).canary(self._launcher.canary(self.spec))
         self._capabilities = verdict.capabilities or self._capabilities
         self._events.put_nowait(CanaryOk(number) if verdict.ok else CanaryFailed(number, verdict.why))
 

@@ -52,12 +52,16 @@ class EngineSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     name: str
-    kind: Literal["llama_cpp", "attached"]
+    kind: Literal["llama_cpp", "vllm", "attached"]
     model: str
-    """Display name; for llama_cpp also the name the engine serves it under, for attached the name its servers
+    """Display name; where we start the engine also the name it serves it under, for attached the name its servers
     expect, or empty: then it is the first one they list."""
     path: str | None = None
-    """llama_cpp: absolute path of the GGUF."""
+    """llama_cpp: absolute path of the GGUF. vllm: absolute path of a folder, or a name that vLLM fetches from a hub."""
+    python: str | None = None
+    """vllm: the interpreter of the environment that vLLM is in."""
+    command: tuple[str, ...] = ()
+    """vllm: words that stand for the command `vllm`, instead of `python`."""
     urls: tuple[str, ...] = ()
     """attached: base URLs without a trailing path, e.g. http://127.0.0.1:8000."""
     ca: str | None = None
@@ -79,6 +83,8 @@ class EngineSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             raise ValueError(f"engine name {self.name!r}: letters, digits, '.', '_' and '-', at most 64")
         if self.kind == "llama_cpp" and not self.path:
             raise ValueError(f"engine {self.name}: kind llama_cpp needs the path of a GGUF")
+        if self.kind == "vllm" and not (self.path and bool(self.python) != bool(self.command)):
+            raise ValueError(f"engine {self.name}: kind vllm needs a path, and either python or command")
         if self.kind == "attached" and not self.urls:
             raise ValueError(f"engine {self.name}: kind attached needs at least one url")
         if not all(_URL.fullmatch(url) for url in self.urls):

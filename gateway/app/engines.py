@@ -1,6 +1,7 @@
 """Engines: from the configuration to what the engine host runs, and from its snapshots to what the gate sees."""
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -146,6 +147,8 @@ def _spec(name: str, engine: Engine, home: Path) -> EngineSpec:
             context=engine.context,
             runner=engine.runner,
         )
+    if engine.kind == "vllm":
+        return _vllm_spec(name, engine, model)
     path = resolve(model, home)
     check_file(path)
     return EngineSpec(
@@ -159,6 +162,41 @@ def _spec(name: str, engine: Engine, home: Path) -> EngineSpec:
         runner=engine.runner,
         pooling=engine.pooling,
     )
+
+
+def _vllm_spec(name: str, engine: Engine, model: str) -> EngineSpec:
+    return EngineSpec(
+        name=name,
+        kind="vllm",
+        model=model,
+        path=_vllm_source(name, model),
+        python=None if engine.python is None else _interpreter(name, engine.python),
+        command=engine.command,
+        parallel=engine.parallel,
+        context=engine.context,
+        runner=engine.runner,
+        args=engine.args,
+    )
+
+
+def _vllm_source(name: str, model: str) -> str:
+    """What vLLM is to load: a folder there is, or a name for it to look up."""
+    if not model.startswith(("/", ".", "~")):
+        return model.removeprefix("hf:")
+    folder = Path(model).expanduser().absolute()
+    if not folder.exists():
+        raise EngineFailure(f"engine {name}: there is no model at {folder}: correct engines.{name}.model")
+    return str(folder)
+
+
+def _interpreter(name: str, written: str) -> str:
+    python = Path(written).expanduser().absolute()
+    if not os.access(python, os.X_OK):
+        raise EngineFailure(
+            f"engine {name}: {python} is no program: install vLLM into an environment of its own, "
+            f"and name its interpreter in engines.{name}.python"
+        )
+    return str(python)
 
 
 def _view(snapshot: EngineSnapshot) -> EngineView:

@@ -18,6 +18,7 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Listen = Annotated[str, Field(pattern=LISTEN_PATTERN)]
 HttpUrl = Annotated[str, Field(pattern=URL_PATTERN)]
 ProxyUrl = Annotated[str, Field(pattern=PROXY_PATTERN)]
+Word = Annotated[str, Field(min_length=1, max_length=4096)]
 FilePath = Annotated[str, Field(min_length=1, max_length=4096)]
 # The pattern is for editors: here it is checked before `${NAME}` is filled in, by `environment.py`.
 Secret = Annotated[SecretStr, WithJsonSchema({"type": "string", "pattern": SECRET_PATTERN})]

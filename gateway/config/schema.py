@@ -26,6 +26,7 @@ from gateway.config.kinds import (
     Section,
     Share,
     Tokens,
+    Word,
 )
 from gateway.config.promises import Policy, SlaClass, Task
 from gateway.types import Capability
@@ -66,11 +67,19 @@ class Server(Section):
 class Engine(Section):
     """A process on this box that serves a model, or servers that somebody else runs."""
 
-    kind: Literal["llama_cpp", "attached"]
-    """llama_cpp: started and watched here, on the CPU. attached: already running at `urls`."""
+    kind: Literal["llama_cpp", "vllm", "attached"]
+    """llama_cpp: started and watched here, on the CPU. vllm: likewise, on GPUs. attached: already running at `urls`."""
     model: ModelName | None = None
     """llama_cpp: a catalog name, the path of a GGUF file, or an address that was pulled (hf:…, pypi:…).
+    vllm: the path of a folder, or a name on the hub it fetches models from (Qwen/Qwen3-8B).
     attached: the name those servers expect."""
+    python: FilePath | None = None
+    """vllm: the interpreter of the environment that vLLM is installed in, such as /opt/vllm/bin/python."""
+    command: Annotated[tuple[Word, ...], Field(max_length=100)] = ()
+    """vllm: instead of `python`, words that stand for the command vllm: [apptainer, exec, --nv, vllm.sif, vllm].
+    What they start must be their child: an engine that a daemon starts for them outlives a SIGKILL."""
+    args: Annotated[tuple[Word, ...], Field(max_length=100)] = ()
+    """vllm: more arguments of `vllm serve`, such as [--gpu-memory-utilization, "0.8"]."""
     urls: tuple[HttpUrl, ...] = ()
     """attached: base addresses of the servers, without /v1."""
     parallel: Count = 8
@@ -90,8 +99,8 @@ class Engine(Section):
     ca: FilePath | None = None
     """attached over https: a file of certificates (PEM); theirs must lead to one of them, not to this machine's."""
     capabilities: frozenset[Capability] | None = None
-    """What it can do. llama_cpp: what the engine says once it is up, unless given; attached: give tools where its
-    server calls tools."""
+    """What it can do. llama_cpp: what the engine says once it is up, unless given; vllm, attached: give tools
+    where that server calls tools."""
 
 
 class Price(Section):

@@ -21,7 +21,7 @@ class Site(Struct, frozen=True):
 
 def engine_on_box(engine: Engine) -> bool:
     """Whether an engine runs on this box: because it is started here, says so, or has loopback addresses only."""
-    if engine.kind == "llama_cpp":
+    if engine.kind != "attached":
         return True
     if engine.on_box is not None:
         return engine.on_box

@@ -122,7 +122,7 @@ def version_in(said: str) -> str:
 
 def _forebay(ground: Ground) -> Server:
     port = free_port()
-    environ = {**os.environ, **LlamaCpp().environment}
+    environ = {**os.environ, **LlamaCpp().environment(os.environ)}
     pid = _started(ground, FOREBAY, forebay_command(ground.settings, port), f"{port}/health", environ)
     return Server(FOREBAY, "", port, port, (pid,))
 

@@ -61,7 +61,7 @@ def main() -> None:
 def run(model: pathlib.Path, count: int, seed: int, progress: Callable[[float], None]) -> Outcome:
     """Soak an engine of its own."""
     settings = Settings(model, cpu_count(), PARALLEL, CONTEXT)
-    port, environ = free_port(), {**os.environ, **LlamaCpp().environment}
+    port, environ = free_port(), {**os.environ, **LlamaCpp().environment(os.environ)}
     base = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory(prefix="fb") as name:
         command, log = forebay_command(settings, port), pathlib.Path(name) / "log"

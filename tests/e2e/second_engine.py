@@ -24,7 +24,7 @@ def second_engine(model: Path) -> Iterator[str]:
     process = subprocess.Popen(
         [*command, "--port", "0", "--parallel", "2", "--context", "1024", "--threads", "2", "--stand-alone"],
         cwd=_ROOT,
-        env={**os.environ, **LlamaCpp().environment},
+        env={**os.environ, **LlamaCpp().environment(os.environ)},
         stdout=subprocess.PIPE,
     )
     assert process.stdout is not None

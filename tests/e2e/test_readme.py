@@ -1,7 +1,7 @@
 """What the README tells people to do works when it is done, against gateways that really run.
 
-Every block of code in it is run, but those that start with a script of this repository or with vLLM: servers and long
-runs, of which the first have tests of their own. Paths and ports are a test's.
+Every block of code in it is run, but those that start with a script of this repository or install vLLM: servers and
+long runs, of which the first have tests of their own. Paths and ports are a test's.
 """
 
 import json
@@ -24,8 +24,8 @@ from tests.faults.handle import FaultServer
 
 TEXT = (ROOT / "README.md").read_text("utf-8")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-STARTERS = ("scripts/", "FOREBAY_CPU_ENGINE=off scripts/", "vllm ")
-"""What a block begins with that starts something to stay, or to run for long."""
+STARTERS = ("scripts/", "FOREBAY_CPU_ENGINE=off scripts/", "python3 -m venv /opt/vllm ")
+"""What a block begins with that starts something to stay, runs for long, or installs vLLM."""
 
 
 class Block(NamedTuple):
@@ -146,7 +146,9 @@ def test_a_gpu_node(faults: FaultServer, node_home: Path, tmp_path: Path) -> Non
     for written, real in {
         "listen: 0.0.0.0:8080": "listen: 127.0.0.1:0",
         "admin_listen: 127.0.0.1:8081": "admin_listen: 127.0.0.1:0",
-        "http://127.0.0.1:8000]": f"{faults.url}]",
+        "kind: vllm": "kind: attached",
+        "python: /opt/vllm/bin/python": f"urls: [{faults.url}]",
+        'args: [--gpu-memory-utilization, "0.9", --enable-auto-tool-choice, --tool-call-parser=hermes]': "on_box: true",
         "https://api.openai.com": faults.url,
     }.items():
         assert written in text

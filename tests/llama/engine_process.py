@@ -38,7 +38,7 @@ def command(model: Path, *arguments: str) -> list[str]:
 
 def environment() -> dict[str, str]:
     """What the supervisor gives an engine: threads that do not spin while other tests need the CPU."""
-    return {**os.environ, **LlamaCpp().environment}
+    return {**os.environ, **LlamaCpp().environment(os.environ)}
 
 
 @dataclass(slots=True)

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import httpx
 
+from local_models.environment import inheritable
+from local_models.launch import Launcher, Place
+from local_models.probe import Canary
 from local_models.process import Policy
 from local_models.roster import Roster
 from local_models.supervisor import EngineSupervisor, Surroundings
@@ -35,12 +38,20 @@ class FakeLauncher:
 
     def __init__(self, policy: Policy = QUICK, program: tuple[str, ...] = (sys.executable, str(FAKE_ENGINE))) -> None:
         self.policy = policy
-        self.environment: Mapping[str, str] = {"FAKE_ENGINE": "1", "OMP_NUM_THREADS": "7"}
+        self.takes_socket = True
         self._program = program
 
-    def command(self, spec: EngineSpec, listener: int) -> tuple[str, ...]:
+    def environment(self, environ: Mapping[str, str]) -> Mapping[str, str]:
         """See `launch.Launcher`."""
-        return (*self._program, "--fd", str(listener), "--name", spec.model, *spec.args)
+        return {"FAKE_ENGINE": "1", "OMP_NUM_THREADS": "7", **inheritable(environ)}
+
+    def canary(self, spec: EngineSpec) -> Canary:
+        """See `launch.Launcher`."""
+        return Canary(spec.runner)
+
+    async def command(self, spec: EngineSpec, place: Place) -> tuple[str, ...]:
+        """See `launch.Launcher`."""
+        return (*self._program, "--fd", str(place.socket), "--name", spec.model, *spec.args)
 
 
 def fake_spec(*args: str, name: str = "fake", runner: Runner = "generate") -> EngineSpec:
@@ -85,7 +96,7 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(folder: Path, spec: EngineSpec, launcher: FakeLauncher | None = None) -> AsyncIterator[Bench]:
+async def bench(folder: Path, spec: EngineSpec, launcher: Launcher | None = None) -> AsyncIterator[Bench]:
     """Run a supervisor for `spec`; at the end it is stopped and must be gone."""
     changed = asyncio.Event()
     async with httpx.AsyncClient(trust_env=False) as http:

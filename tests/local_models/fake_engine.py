@@ -13,7 +13,7 @@ import signal
 import subprocess
 import sys
 import urllib.parse
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from types import FrameType
 from typing import Any
 
@@ -72,7 +72,7 @@ class FakeEngine:
                 return 200, b"{}"
             case "/v1/models":
                 return 200, json.dumps({"object": "list", "data": [{"id": self._options.name}]}).encode()
-            case "/v1/chat/completions" if self._options.vectors is None:
+            case "/v1/chat/completions" | "/v1/completions" if self._options.vectors is None:
                 return await self._chat(receive)
             case "/v1/embeddings" if self._options.vectors is not None:
                 return 200, json.dumps({"data": [{"embedding": json.loads(self._options.vectors)}]}).encode()
@@ -100,7 +100,8 @@ class FakeEngine:
         return 200, json.dumps({"model": asked["model"], "choices": [choice], "usage": usage}).encode()
 
 
-def _parse() -> argparse.Namespace:
+def options(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """What the arguments say."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--fd", type=int, required=True)
     parser.add_argument("--name", required=True)
@@ -115,7 +116,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--deaf", action="store_true", help="ignore SIGTERM")
     parser.add_argument("--grandchild", action="store_true", help="start a process that ignores SIGTERM")
     parser.add_argument("--outlives-parent", action="store_true", help="no parent-death signal")
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 class DeafServer(uvicorn.Server):
@@ -127,18 +128,18 @@ class DeafServer(uvicorn.Server):
 
 def main() -> None:
     """Run until told to stop."""
-    options = _parse()
-    if not options.outlives_parent:
+    said = options()
+    if not said.outlives_parent:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-    if options.say:
-        sys.stderr.write(options.say + "\n")
-    if options.exit_at_once is not None:
-        sys.exit(options.exit_at_once)
-    if options.grandchild:
+    if said.say:
+        sys.stderr.write(said.say + "\n")
+    if said.exit_at_once is not None:
+        sys.exit(said.exit_at_once)
+    if said.grandchild:
         program = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
         subprocess.Popen((sys.executable, "-c", program))
-    config = uvicorn.Config(FakeEngine(options), fd=options.fd, log_level="warning", lifespan="on")
-    server = DeafServer(config) if options.deaf else uvicorn.Server(config)
+    config = uvicorn.Config(FakeEngine(said), fd=said.fd, log_level="warning", lifespan="on")
+    server = DeafServer(config) if said.deaf else uvicorn.Server(config)
     server.run()
 
 

@@ -1,9 +1,11 @@
 """What counts as an answer of an engine that has just come up."""
 
+from itertools import pairwise
+
 import httpx
 import pytest
 
-from local_models.probe import EngineProbe, Verdict
+from local_models.probe import Canary, EngineProbe, Verdict, long_prompt
 
 MODELS = {"data": [{"id": "m"}]}
 ONE_TOKEN = {"usage": {"completion_tokens": 1}}
@@ -36,3 +38,39 @@ async def test_a_base_model_proves_itself_with_a_text(
     answers = {"/v1/models": (200, MODELS), "/v1/chat/completions": chat, "/v1/completions": text}
     async with playing(answers) as http:
         assert await EngineProbe("http://engine", http).canary() == verdict
+
+
+@pytest.mark.parametrize(
+    ("canary", "text", "verdict"),
+    [
+        (Canary(), (404, {}), Verdict(ok=True)),
+        (Canary(model="m", prompt_tokens=512), (200, ONE_TOKEN), Verdict(ok=True)),
+        (
+            Canary(prompt_tokens=512),
+            (500, {"error": None}),
+            Verdict(ok=False, why="a prompt of 512 tokens: /v1/completions: HTTP 500"),
+        ),
+        (
+            Canary(prompt_tokens=9),
+            (200, {"usage": {"completion_tokens": 0}}),
+            Verdict(ok=False, why="a prompt of 9 tokens: no token came"),
+        ),
+        (Canary(model="mine"), (200, ONE_TOKEN), Verdict(ok=False, why="/v1/models lists m, not mine")),
+    ],
+)
+async def test_a_longer_canary_and_the_right_name_where_asked(
+    canary: Canary, text: tuple[int, object], verdict: Verdict
+) -> None:
+    """Whoever has our port but not our model is not ours; who answers one token may still fail with many."""
+    answers = {"/v1/models": (200, MODELS), "/v1/chat/completions": (200, ONE_TOKEN), "/v1/completions": text}
+    async with playing(answers) as http:
+        assert await EngineProbe("http://engine", http).canary(canary) == verdict
+
+
+@pytest.mark.parametrize("tokens", [1, 511, 512])
+def test_a_long_prompt_has_so_many_tokens(tokens: int) -> None:
+    """Numbers that any vocabulary has, and no run of one token."""
+    prompt = long_prompt(tokens)
+    assert len(prompt) == tokens
+    assert all(1000 <= token < 2000 for token in prompt)
+    assert all(one != other for one, other in pairwise(prompt))

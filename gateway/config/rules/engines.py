@@ -1,6 +1,7 @@
 """Engines: what each kind needs, and what would have no effect on it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Literal
 
 from gateway.config.addresses import HIGHEST_PORT, loopback, url_host, url_port
@@ -8,8 +9,42 @@ from gateway.config.findings import Finding, Path, found
 from gateway.config.schema import Config, Engine
 from gateway.config.sites import engine_on_box
 
-_ONLY_ATTACHED = "only for kind: attached; a llama_cpp engine runs here, in the server's region"
-_ONLY_LLAMA = "only for kind: llama_cpp; an attached server has its own settings"
+Kind = Literal["llama_cpp", "vllm", "attached"]
+
+_ONLY_ATTACHED = "only for kind: attached; a {} engine runs here, in the server's region"
+_ONLY_LLAMA = MappingProxyType(
+    {
+        "attached": "only for kind: llama_cpp; an attached server has its own settings",
+        "vllm": "only for kind: llama_cpp; say it in args, as vLLM calls it",
+    }
+)
+_ONLY_VLLM = "only for kind: vllm"
+_OF_KIND: Mapping[Kind, frozenset[str]] = MappingProxyType(
+    {
+        "llama_cpp": frozenset({"threads", "pooling"}),
+        "vllm": frozenset({"python", "command", "args"}),
+        "attached": frozenset({"urls", "on_box", "region", "ca"}),
+    }
+)
+# What the file says elsewhere, or what Forebay has to know: an argument after ours would win over it without a word.
+_OURS = MappingProxyType(
+    {
+        "--host": "Forebay chooses it",
+        "--port": "Forebay chooses it",
+        "--uds": "Forebay asks it at a port",
+        "--root-path": "Forebay asks it at /v1",
+        "--ssl-keyfile": "nothing leaves the loopback",
+        "--ssl-certfile": "nothing leaves the loopback",
+        "--api-key": "it listens on loopback alone",
+        "--model": "write model: above",
+        "--served-model-name": "write model: above",
+        "--max-num-seqs": "write parallel: above",
+        "--max-model-len": "write context: above",
+        "--runner": "write runner: above",
+        "--headless": "Forebay talks to its API",
+        "--config": "say here what it says",
+    }
+)
 
 
 def llama_cpp_needs_a_model(config: Config) -> Iterator[Finding]:
@@ -28,16 +63,53 @@ def attached_needs_urls(config: Config) -> Iterator[Finding]:
             yield found((*path, "urls"), message, depends=((*path, "kind"),))
 
 
+def vllm_needs_a_model(config: Config) -> Iterator[Finding]:
+    """It would take one of its own choosing."""
+    for path, engine in _of_kind(config, "vllm"):
+        if engine.model is None:
+            message = "missing key; name a model on the hub, such as Qwen/Qwen3-8B, or the path of a folder"
+            yield found((*path, "model"), message, depends=((*path, "kind"),))
+
+
+def vllm_needs_a_program(config: Config) -> Iterator[Finding]:
+    """It is no part of Forebay's environment; and of two programs nobody could tell which is meant."""
+    for path, engine in _of_kind(config, "vllm"):
+        depends = tuple((*path, key) for key in ("kind", "python", "command"))
+        if engine.python is None and not engine.command:
+            message = (
+                "missing key; name the interpreter vLLM is installed for, such as /opt/vllm/bin/python, or a command"
+            )
+            yield found((*path, "python"), message, depends=depends)
+        elif engine.python is not None and engine.command:
+            yield found((*path, "command"), "either python or command, not both", depends=depends)
+
+
+def args_are_not_ours(config: Config) -> Iterator[Finding]:
+    """What the file says by a key of its own, or Forebay decides, has one place."""
+    for path, engine in _of_kind(config, "vllm"):
+        for index, word in enumerate(engine.args):
+            # As vLLM's own parser reads them: with = or a space, with dashes or underscores, and cut short.
+            flag = word.partition("=")[0].replace("_", "-")
+            whole = next((ours for ours in _OURS if flag == ours or (len(flag) > 4 and ours.startswith(flag))), None)
+            if whole is not None and word.startswith("--"):
+                yield found((*path, "args", index), f"not in args: {_OURS[whole]}", depends=((*path, "kind"),))
+
+
 def keys_have_an_effect(config: Config) -> Iterator[Finding]:
-    """A key of the other kind would be obeyed by nobody, and its writer would think it were."""
-    for path, engine in _of_kind(config, "llama_cpp"):
-        for key in ("urls", "on_box", "region", "ca"):
-            if getattr(engine, key) not in (None, ()):
-                yield found((*path, key), _ONLY_ATTACHED, depends=((*path, "kind"),))
-    for path, engine in _of_kind(config, "attached"):
-        for key in ("threads", "pooling"):
-            if getattr(engine, key) is not None:
-                yield found((*path, key), _ONLY_LLAMA, depends=((*path, "kind"),))
+    """A key of another kind would be obeyed by nobody, and its writer would think it were."""
+    for name, engine in config.engines.items():
+        path: Path = ("engines", name)
+        for kind, keys in _OF_KIND.items():
+            for key in Engine.model_fields:
+                if kind != engine.kind and key in keys and getattr(engine, key) not in (None, ()):
+                    yield found((*path, key), _of_another(kind, engine.kind), depends=((*path, "kind"),))
+
+
+def _of_another(wanted: Kind, kind: Kind) -> str:
+    """Why a key of engines of one kind has no effect on one of another."""
+    if wanted == "vllm":
+        return _ONLY_VLLM
+    return _ONLY_ATTACHED.format(kind) if wanted == "attached" else _ONLY_LLAMA[kind]
 
 
 def pooling_is_for_its_runner(config: Config) -> Iterator[Finding]:
@@ -117,12 +189,15 @@ def one_box_one_region(config: Config) -> Iterator[Finding]:
             yield found((*path, "region"), message, config.server.region, depends=depends)
 
 
-def _of_kind(config: Config, kind: Literal["llama_cpp", "attached"]) -> Iterator[tuple[Path, Engine]]:
+def _of_kind(config: Config, kind: Kind) -> Iterator[tuple[Path, Engine]]:
     return ((("engines", name), engine) for name, engine in config.engines.items() if engine.kind == kind)
 
 
 RULES = (
     llama_cpp_needs_a_model,
+    vllm_needs_a_model,
+    vllm_needs_a_program,
+    args_are_not_ours,
     attached_needs_urls,
     keys_have_an_effect,
     pooling_is_for_its_runner,

@@ -1,0 +1,135 @@
+"""How vLLM is launched: its command line, its environment, and what it must answer before it is up."""
+
+import os
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from local_models.environment import inheritable, inheritable_by_host
+from local_models.launch import Place
+from local_models.probe import Canary
+from local_models.types import EngineSpec
+from local_models.vllm import Version, Vllm, program_of, serve_words, version_of
+
+PLACE = Place(port=40001, socket=9)
+SPEC = EngineSpec(
+    name="gpu",
+    kind="vllm",
+    model="hf:Qwen/Qwen3-8B",
+    path="Qwen/Qwen3-8B",
+    python="/opt/vllm/bin/python",
+    parallel=64,
+    context=16384,
+    args=("--gpu-memory-utilization", "0.8"),
+)
+COMMON = (
+    *("serve", "Qwen/Qwen3-8B", "--host", "127.0.0.1", "--port", "40001", "--served-model-name", "hf:Qwen/Qwen3-8B"),
+    *("--max-num-seqs", "64", "--max-model-len", "16384"),
+)
+LAST = ("--disable-uvicorn-access-log", "--gpu-memory-utilization", "0.8")
+QUEUE = ("--max-num-queued-reqs", "128", "--max-num-queued-tokens", "1048576")
+
+
+@pytest.mark.parametrize(
+    ("version", "queue"),
+    [(None, ()), ((0, 28), ()), ((0, 29), QUEUE), ((0, 32), QUEUE), ((1, 0), QUEUE)],
+)
+def test_the_command_line_says_what_the_spec_says(version: Version | None, queue: tuple[str, ...]) -> None:
+    """The operator's own arguments last; limits of the queue for versions that have them, and for no other."""
+    assert serve_words(SPEC, 40001, version) == (*COMMON, *queue, *LAST)
+
+
+def test_vectors_have_a_runner_of_their_own() -> None:
+    """One vLLM either writes or gives vectors."""
+    words = serve_words(msgspec.structs.replace(SPEC, runner="pooling", args=()), 40001, None)
+    assert words == (*COMMON, "--runner", "pooling", "--disable-uvicorn-access-log")
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("0.32.0\n", (0, 32)),
+        ("0.32.0+cpu\n", (0, 32)),
+        ("INFO 11-25 warming up\n0.29.1rc1.dev3+g12ab\n", (0, 29)),
+        ("1.0.0", (1, 0)),
+        ("", None),
+        ("vllm: command not found", None),
+    ],
+)
+def test_versions_are_read_from_what_it_says(text: str, version: Version | None) -> None:
+    """Who does not say gets what all versions take."""
+    assert version_of(text) == version
+
+
+def test_an_interpreter_or_a_command_stands_for_vllm() -> None:
+    """A container's command is taken as it is written."""
+    assert program_of(SPEC) == ("/opt/vllm/bin/python", "-m", "vllm.entrypoints.cli.main")
+    words = ("apptainer", "exec", "--nv", "vllm.sif", "vllm")
+    assert program_of(msgspec.structs.replace(SPEC, python=None, command=words)) == words
+
+
+@pytest.mark.parametrize(
+    "lacking",
+    [{}, {"python": "/p", "command": ("vllm",), "path": "m"}, {"python": "/p"}, {"command": ("vllm",)}],
+)
+def test_a_spec_that_could_not_be_launched_is_none(lacking: dict[str, str]) -> None:
+    """A model, and one program."""
+    with pytest.raises(ValueError, match="needs a path, and either python or command"):
+        EngineSpec(name="gpu", kind="vllm", model="m", **lacking)  # type: ignore[arg-type]
+
+
+async def test_it_runs_under_the_guard_and_is_asked_for_its_version_once(tmp_path: Path) -> None:
+    """Our own interpreter runs the guard, which is told who began it; the file that counts the calls has one line."""
+    calls = tmp_path / "calls"
+    command = tmp_path / "vllm"
+    command.write_text(f'#!/bin/sh\necho "$*" >> {calls}\necho 0.30.2\n')
+    command.chmod(0o700)
+    spec = msgspec.structs.replace(SPEC, python=None, command=(str(command),))
+    launcher = Vllm()
+    for _ in range(2):
+        words = await launcher.command(spec, PLACE)
+        assert words[:2] == (sys.executable, "-I")
+        assert Path(words[2]).name == "guard.py"
+        assert words[3:] == (str(os.getpid()), str(command), *COMMON, *QUEUE, *LAST)
+    assert calls.read_text() == "--version\n"
+
+
+async def test_an_interpreter_is_asked_what_is_installed_in_it(tmp_path: Path) -> None:
+    """Without a vLLM nothing is known of it, and vLLM's own words will say so when it is started."""
+    spec = msgspec.structs.replace(SPEC, python=sys.executable)
+    words = await Vllm().command(spec, PLACE)
+    assert words[4:] == (sys.executable, "-m", "vllm.entrypoints.cli.main", *COMMON, *LAST)
+    with pytest.raises(FileNotFoundError, match="/nowhere/python"):
+        await Vllm().command(msgspec.structs.replace(SPEC, python="/nowhere/python"), PLACE)
+
+
+@pytest.mark.parametrize(("context", "tokens"), [(16384, 512), (513, 512), (512, 511), (256, 255)])
+def test_the_second_canary_is_as_long_as_the_context_allows(context: int, tokens: int) -> None:
+    """512 tokens, and one more for the answer; by the name it is to be served under."""
+    spec = msgspec.structs.replace(SPEC, context=context)
+    assert Vllm().canary(spec) == Canary("generate", "hf:Qwen/Qwen3-8B", tokens)
+
+
+def test_it_sees_what_a_hub_needs_and_none_of_our_keys() -> None:
+    """Our own engine and its interpreter's variables are kept apart from it."""
+    hub = {"HF_TOKEN": "hf_x", "HF_HOME": "/m", "HTTPS_PROXY": "http://p:1", "VLLM_CPU_KVCACHE_SPACE": "1"}
+    ours = {"PYTHONPATH": "/ours", "VIRTUAL_ENV": "/ours"}
+    keys = {"OPENAI_API_KEY": "x", "VLLM_API_KEY": "x"}
+    environ = {"PATH": "/bin", **hub, **ours, **keys}
+    found = Vllm().environment(environ)
+    assert found["VLLM_NO_USAGE_STATS"] == "1"
+    assert {name: found[name] for name in environ if name in found} == {"PATH": "/bin", **hub}
+    assert Vllm().environment({"VLLM_NO_USAGE_STATS": "0"})["VLLM_NO_USAGE_STATS"] == "0"
+    assert inheritable(environ) == {"PATH": "/bin", **ours}
+    assert hub.items() <= inheritable_by_host(environ).items()
+    assert "OPENAI_API_KEY" not in inheritable_by_host(environ)
+
+
+def test_it_is_given_time_to_start_and_no_endless_tries() -> None:
+    """Five crashes that each take a minute are as many as five at once."""
+    policy = Vllm().policy
+    assert policy.start_limit >= 1800
+    assert policy.crash_window >= policy.crash_limit * 60
+    assert Vllm().takes_socket is False
