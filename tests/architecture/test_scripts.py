@@ -7,7 +7,9 @@ import pytest
 
 from tests.architecture.source import ROOT
 
-COMMANDS = tuple(f"scripts/{name}" for name in ("run", "test", "check", "lock", "bench", "fit-difficulty"))
+COMMANDS = tuple(
+    f"scripts/{name}" for name in ("run", "test", "check", "lock", "bench", "fit-difficulty", "vllm-cpu", "test-vllm")
+)
 
 
 @pytest.mark.parametrize("name", [*COMMANDS, ".ci/run"])
