@@ -44,7 +44,7 @@ async def test_a_pooling_engine_proves_itself_with_a_vector(tmp_path: Path) -> N
 )
 async def test_without_a_vector_it_is_not_up(tmp_path: Path, vector: str, why: str) -> None:
     """Nobody is sent to an engine that could not answer once."""
-    policy = dataclasses.replace(QUICK, start_limit=1.5)
+    policy = dataclasses.replace(QUICK, start_limit=8.0)
     async with bench(tmp_path, fake_spec("--vectors", vector, runner="pooling"), FakeLauncher(policy)) as engine:
         assert f"canary failed: {why}" in (await engine.until_state(EngineState.RESTARTING)).detail
         assert EngineState.UP not in engine.states()
