@@ -23,7 +23,7 @@ import tempfile
 from typing import Any
 
 from local_models.hardware import cpu_count
-from scripts.benchmarks.engine_cells import SHARED, SHORT, Amount, Cell, Rounds, judged, matrix
+from scripts.benchmarks.engine_cells import KINDS, SHARED, SHORT, Amount, Cell, Rounds, judged, matrix
 from scripts.benchmarks.engine_servers import FOREBAY, LLAMA_SERVER, PACKAGED, Ground, Settings, start_all
 from scripts.benchmarks.engine_table import Document, table
 from scripts.benchmarks.engine_verdicts import verdicts
@@ -63,6 +63,7 @@ def _parser(usual: pathlib.Path) -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=int, default=5, help="turns of every engine (default 5)")
     parser.add_argument("--quick", action="store_true", help="one short run, which shows that it works")
     parser.add_argument("--judged", action="store_true", help="only what the verdicts need")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="of load (default: all)")
     parser.add_argument("--tokens", type=int, default=64, help="tokens per answer (default 64)")
     parser.add_argument("--requests", type=int, default=2, help="answers per client, turn and cell (default 2)")
     parser.add_argument("--threads", type=int, default=cpu_count(), help="of each engine (default: all CPUs)")
@@ -85,7 +86,8 @@ def _wanted(arguments: argparse.Namespace) -> tuple[int, Amount, list[Cell]]:
             [cell for cell in matrix(QUICK_CLIENTS) if cell.kind in (SHORT, SHARED)],
         )
     cells = judged() if arguments.judged else matrix(CLIENTS)
-    return arguments.runs, Amount(arguments.tokens, arguments.requests), cells
+    chosen = [cell for cell in cells if cell.kind in arguments.kinds]
+    return arguments.runs, Amount(arguments.tokens, arguments.requests), chosen
 
 
 def measure(

@@ -16,7 +16,7 @@ from scripts.benchmarks.engine_load import Answer
 from scripts.benchmarks.engine_servers import Server
 from scripts.benchmarks.run_gateway import HERE, cpu_seconds
 
-SHORT, SHARED, APART, LONG = "short", "shared", "apart", "long"
+KINDS = SHORT, SHARED, APART, LONG = "short", "shared", "apart", "long"
 """Kinds of load: short prompts; with one system prompt of 1,000 tokens, which the engine has seen before; with system
 prompts of that length that no other request has; and a prompt of 4,000 tokens that comes among 7 streams."""
 

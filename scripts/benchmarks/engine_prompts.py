@@ -7,7 +7,7 @@ made of common words, about one token each.
 import random
 from typing import Any
 
-SYSTEM_WORDS, LONG_WORDS = 960, 3900
+SYSTEM_WORDS, LONG_WORDS = 920, 3700
 TOP_LOGPROBS = 5
 _TEXT = (
     "order return item price box letter house river garden window table paper market train music doctor teacher "
