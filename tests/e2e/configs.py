@@ -90,7 +90,7 @@ def two_regions(faults: FaultServer) -> Config:
         for name, region in places.items()
     }
     return base(
-        engines={"small": attached(faults)},
+        engines={"small": attached(faults, capabilities=["tools", "json_object", "json_schema", "logprobs", "n"])},
         backends={"local": {"engine": "small", "price": PRICES["light"], "timeouts": timeouts}, **backends},
         tiers={"light": ["local"], "mid": ["mid-us", "mid-eu"], "premium": ["premium-us", "premium-eu"]},
         aliases={"gpt-4o-mini": "auto", "claude": "premium"},
