@@ -95,7 +95,7 @@ BOMBS = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_bombs_are_refused_with_the_limit_in_under_a_tenth_of_a_second(name: str) -> None:
-    """The limit is named, and finding out costs little; the best of three, as one may pay for this process's garbage."""
+    """The limit is named, and finding out costs little: the best of three, for one may pay for the tests' garbage."""
     schema, why = BOMBS[name]
     data = json.dumps(schema).encode()
     costs: list[float] = []
