@@ -13,7 +13,7 @@ from local_models.snapshot import parse_metrics
 from local_models.trust import refusal
 from local_models.types import EngineMetrics, Runner
 
-# Three failures in a row fence an engine: a hang is answered in about 5 s, a busy CPU is not taken for one.
+# Three failures in a row fence an engine: a hang is known in about 5 s, a busy CPU is not taken for one.
 _QUICK_S: Final = 1.5
 # One token on a cold CPU, or a GPU that compiles its kernels on the first request.
 _CANARY_S: Final = 120.0
@@ -85,18 +85,19 @@ class _Vectors(Struct):
 
 
 class EngineProbe:
-    """Probes of one base URL."""
+    """Probes of one base URL. `patience` is for what needs no model: seconds."""
 
-    def __init__(self, url: str, http: httpx.AsyncClient) -> None:
+    def __init__(self, url: str, http: httpx.AsyncClient, patience: float = _QUICK_S) -> None:
         self._url = url.rstrip("/")
         self._http = http
+        self._patience = patience
 
     async def health(self) -> Verdict:
         """Well when /health says 200; a server without that path when it lists its models."""
         try:
-            answer = await self._http.get(f"{self._url}/health", timeout=_QUICK_S)
+            answer = await self._http.get(f"{self._url}/health", timeout=self._patience)
             if answer.status_code == httpx.codes.NOT_FOUND:
-                answer = await self._http.get(f"{self._url}/v1/models", timeout=_QUICK_S)
+                answer = await self._http.get(f"{self._url}/v1/models", timeout=self._patience)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return Verdict(ok=False, why=_explain(error))
         if answer.status_code == httpx.codes.OK:
@@ -109,7 +110,7 @@ class EngineProbe:
         """
         canary = canary or Canary()
         try:
-            models = await self._http.get(f"{self._url}/v1/models", timeout=_QUICK_S)
+            models = await self._http.get(f"{self._url}/v1/models", timeout=self._patience)
             if models.status_code != httpx.codes.OK:
                 return Verdict(ok=False, why=f"/v1/models: {_trouble(models)}")
             listed = msgspec.json.decode(models.content, type=_Models).data
@@ -153,7 +154,7 @@ class EngineProbe:
     async def listed(self) -> Listed | None:
         """The first model the server lists; None when it cannot be had now."""
         try:
-            answer = await self._http.get(f"{self._url}/v1/models", timeout=_QUICK_S)
+            answer = await self._http.get(f"{self._url}/v1/models", timeout=self._patience)
             listed = msgspec.json.decode(answer.content, type=_Models).data
         except (httpx.HTTPError, httpx.InvalidURL, msgspec.DecodeError):
             return None
@@ -162,7 +163,7 @@ class EngineProbe:
     async def metrics(self) -> EngineMetrics | None:
         """One scrape; None when it failed."""
         try:
-            answer = await self._http.get(f"{self._url}/metrics", timeout=_QUICK_S)
+            answer = await self._http.get(f"{self._url}/metrics", timeout=self._patience)
         except (httpx.HTTPError, httpx.InvalidURL):
             return None
         return parse_metrics(answer.text, time.time()) if answer.status_code == httpx.codes.OK else None

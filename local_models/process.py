@@ -10,6 +10,7 @@
                                ▼ crashes too often, or a bad model file
                            QUARANTINE ───► STARTING, later
 
+    Requests that run without a step being made of any are a failure, too: first DEGRADED, then FENCED.
     Any exit while it is wanted is a crash, exit code 0 included: ► RESTARTING. StopAsked: ► STOPPED.
 
 There is one deadline per process instead of a set of timers: what it means follows from the state, so no
@@ -34,6 +35,7 @@ from local_models.process_events import (
     Spawn,
     Spawned,
     SpawnFailed,
+    Stalled,
     Start,
     StopAsked,
     Sweep,
@@ -52,6 +54,12 @@ class Policy:
     """From launch to UP."""
     fence_after: int = 3
     """Health checks failed in a row after which no more requests are given to it."""
+    answer_limit: float = 1.5
+    """How long it may take to say how it is. Three times, and the pauses, until a hang is known."""
+    stall_limit: float | None = None
+    """Fenced when requests are running and no step was made of any for this long; after half of it a canary is sent,
+    which moves whoever only has nothing to do. None for an engine whose steps may take longer.
+    """
     hang_limit: float = 30.0
     """How long it may stay fenced before it is ended and launched again."""
     grace: float = 10.0
@@ -108,7 +116,7 @@ def step(process: Process, event: Event, now: float, policy: Policy) -> Step:
     if event.launch != process.launch:
         return process, ()
     match event:
-        case HealthOk() | HealthFailed() | CanaryOk() | CanaryFailed():
+        case HealthOk() | HealthFailed() | Stalled() | CanaryOk() | CanaryFailed():
             return _probed(process, event, now, policy)
         case _:
             return _lived_or_died(process, event, now, policy)
@@ -136,10 +144,12 @@ def _probed(process: Process, event: ProbeEvent, now: float, policy: Policy) -> 
             return _healthy(process)
         case HealthFailed(why=why):
             return _unhealthy(process, why, now, policy)
+        case Stalled(seconds=seconds):
+            return _stalled(process, seconds, now, policy)
         case CanaryOk():
-            return _canary_ok(process, now)
+            return _canary_ok(replace(process, canary_running=False), now)
         case CanaryFailed(why=why):
-            return replace(process, canary_running=False, detail=f"canary failed: {why}"), ()
+            return _canary_failed(replace(process, canary_running=False), why), ()
 
 
 def _start(process: Process, now: float, policy: Policy) -> Step:
@@ -297,6 +307,22 @@ def _unhealthy(process: Process, why: str, now: float, policy: Policy) -> Step:
             return process, ()
 
 
+def _stalled(process: Process, seconds: float, now: float, policy: Policy) -> Step:
+    if not process.state.serving or policy.stall_limit is None:
+        return process, ()
+    why = f"requests are running, and no step was made of any for {seconds:.0f} s"
+    slow = replace(process, state=EngineState.DEGRADED, detail=why)
+    if seconds < policy.stall_limit:
+        return _with_canary(slow)
+    return replace(slow, state=EngineState.FENCED, deadline=now + policy.hang_limit), ()
+
+
+def _canary_failed(process: Process, why: str) -> Process:
+    # Of an engine that is being ended it is known already what is wrong.
+    ending = process.state in (EngineState.RESTARTING, EngineState.QUARANTINE, EngineState.STOPPED)
+    return process if ending else replace(process, detail=f"canary failed: {why}")
+
+
 def _canary_ok(process: Process, now: float) -> Step:
     if process.state not in (EngineState.WARMING, EngineState.FENCED):
         return process, ()
@@ -306,7 +332,6 @@ def _canary_ok(process: Process, now: float) -> Step:
         deadline=None,
         detail="",
         health_failures=0,
-        canary_running=False,
         up_at=now if process.up_at is None else process.up_at,
         quarantines=0,
     )

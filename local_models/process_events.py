@@ -67,6 +67,14 @@ class HealthFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Stalled:
+    """/health said 200, but requests are running and no step was made of any for so many seconds."""
+
+    launch: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class CanaryOk:
     """The model is listed and answered what it was asked."""
 
@@ -82,7 +90,7 @@ class CanaryFailed:
 
 
 LaunchEvent = Spawned | SpawnFailed | Exited | Unkillable
-ProbeEvent = HealthOk | HealthFailed | CanaryOk | CanaryFailed
+ProbeEvent = HealthOk | HealthFailed | Stalled | CanaryOk | CanaryFailed
 Event = Start | StopAsked | Tick | LaunchEvent | ProbeEvent
 
 

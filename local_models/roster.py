@@ -10,9 +10,10 @@ from typing import Final
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from local_models.durable import write_atomically
-from local_models.proctable import boot_id, identify, sweep
+from local_models.proctable import Identity, boot_id, identify, is_of_session, sweep
 
 _SWEEP_S: Final = 5.0
 _log = logging.getLogger(__name__)
@@ -26,6 +27,13 @@ class Entry(Struct, frozen=True):
     pgid: int
     start: int
     """Clock ticks between boot and its start."""
+    family: tuple[Identity, ...] = ()
+    """What it has begun itself, when that was last looked at."""
+
+    @property
+    def known(self) -> tuple[Identity, ...]:
+        """Processes that are certainly its own, if they live."""
+        return (Identity(self.pid, self.start), *self.family)
 
 
 class _File(Struct, frozen=True):
@@ -46,6 +54,13 @@ class Roster:
             self._entries[name] = Entry(name, pid, pid, process.start)
             self._write()
 
+    def see(self, name: str, family: tuple[Identity, ...]) -> None:
+        """Record what a process has begun in turn: it may outlive the process, and this host."""
+        entry = self._entries.get(name)
+        if entry is not None and entry.family != family:
+            self._entries[name] = replace(entry, family=family)
+            self._write()
+
     def drop(self, name: str) -> None:
         """Its process is gone, and all of its session."""
         if self._entries.pop(name, None) is not None:
@@ -61,17 +76,19 @@ class Roster:
 
 
 async def reconcile(path: Path) -> tuple[str, ...]:
-    """End what an earlier host left, then forget it; one line per engine that was still there.
+    """End what an earlier host left, then forget it; one line per engine of which something was still there.
 
-    A process counts as left only if pid and start time match in the same run of the kernel.
+    A process counts as left only if pid and start time match in the same run of the kernel. All of a session is left
+    if one of it is, its leader or another that was recorded.
     """
     left = _left(path)
     report = []
     for entry in left.engines if left.boot_id == boot_id() else ():
-        process = identify(entry.pid)
-        if process is None or process.start != entry.start:
+        still = [process for process in entry.known if identify(process.pid) == process]
+        if not still:
             continue
-        stubborn = await sweep(entry.pgid, _SWEEP_S)
+        session = entry.pgid if any(is_of_session(process, entry.pgid) for process in still) else None
+        stubborn = await sweep(session, _SWEEP_S, still)
         outcome = f"could not be ended (left: {', '.join(map(str, stubborn))})" if stubborn else "was ended"
         report.append(f"engine {entry.name} (process {entry.pid}) of an earlier host {outcome}")
     _forget(path)

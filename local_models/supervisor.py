@@ -18,7 +18,7 @@ import httpx
 
 from local_models.launch import Child, Launcher, launch
 from local_models.logs import EngineLog, one_line
-from local_models.probe import EngineProbe
+from local_models.probe import EngineProbe, Verdict
 from local_models.process import Process, step
 from local_models.process_events import (
     CanaryFailed,
@@ -33,6 +33,7 @@ from local_models.process_events import (
     Spawn,
     Spawned,
     SpawnFailed,
+    Stalled,
     Start,
     StopAsked,
     Sweep,
@@ -40,7 +41,8 @@ from local_models.process_events import (
     Tick,
     Unkillable,
 )
-from local_models.proctable import sweep
+from local_models.proctable import Identity, family, sweep
+from local_models.progress import Progress
 from local_models.roster import Roster
 from local_models.types import EngineMetrics, EngineSnapshot, EngineSpec, EngineState
 
@@ -48,6 +50,8 @@ _WATCH_S: Final = 1.0
 # While it starts nobody should wait a second for the news; while it fails, two more checks tell a hiccup.
 _WATCH_CLOSELY_S: Final = 0.2
 _SWEEP_S: Final = 5.0
+# What an engine begins it begins while it starts, which takes longer.
+_FAMILY_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,7 @@ class EngineSupervisor:
         self._process = Process()
         self._since = time.time()
         self._child: Child | None = None
+        self._family: tuple[Identity, ...] = ()
         self._watchers: set[asyncio.Task[None]] = set()
         self._metrics: EngineMetrics | None = None
         self._capabilities: tuple[str, ...] | None = None
@@ -92,6 +97,7 @@ class EngineSupervisor:
             model=self.spec.model,
             slots=self.spec.parallel,
             capabilities=self._capabilities,
+            hung=process.state is EngineState.FENCED,
             metrics=self._metrics if process.state.serving else None,
         )
 
@@ -155,6 +161,7 @@ class EngineSupervisor:
             case Terminate():
                 self._signal(signal.SIGTERM)
             case Kill():
+                self._look_at_family()
                 self._signal(signal.SIGKILL)
             case Sweep(launch=number):
                 return await self._sweep(number)
@@ -170,6 +177,7 @@ class EngineSupervisor:
         self._around.roster.add(self.spec.name, child.pid)
         self._have_watched(tasks, self._await_exit(number, child))
         self._have_watched(tasks, self._watch(number, child))
+        self._have_watched(tasks, self._follow_family())
         return Spawned(number, child.pid)
 
     def _have_watched(self, tasks: asyncio.TaskGroup, watching: Coroutine[None, None, None]) -> None:
@@ -182,14 +190,38 @@ class EngineSupervisor:
         self._events.put_nowait(Exited(number, code, self._log.last_line))
 
     async def _watch(self, number: int, child: Child) -> None:
-        probe = EngineProbe(child.url, self._around.http)
+        probe = EngineProbe(child.url, self._around.http, self._launcher.policy.answer_limit)
+        progress = Progress()
         while True:
             verdict = await probe.health()
-            self._events.put_nowait(HealthOk(number) if verdict.ok else HealthFailed(number, verdict.why))
-            if self._process.state.serving:
+            if verdict.ok and self._process.state.serving:
                 self._metrics = await probe.metrics()
                 self._around.changed()
+            else:
+                self._metrics = None
+            now = asyncio.get_running_loop().time()
+            progress = progress.seen(self._metrics, now)
+            self._events.put_nowait(self._judged(number, verdict, progress.stood_still(now)))
             await asyncio.sleep(_WATCH_S if self._process.state is EngineState.UP else _WATCH_CLOSELY_S)
+
+    def _judged(self, number: int, verdict: Verdict, stood_still: float) -> Event:
+        if not verdict.ok:
+            return HealthFailed(number, verdict.why)
+        limit = self._launcher.policy.stall_limit
+        if limit is not None and stood_still >= limit / 2:
+            return Stalled(number, stood_still)
+        return HealthOk(number)
+
+    async def _follow_family(self) -> None:
+        while True:
+            self._look_at_family()
+            await asyncio.sleep(_FAMILY_S)
+
+    def _look_at_family(self) -> None:
+        """Whoever leaves the engine's session can be found only now, while its parent lives."""
+        if self._child is not None:
+            self._family = family(self._child.pid, self._family)
+            self._around.roster.see(self.spec.name, self._family)
 
     async def _try_canary(self, number: int, child: Child) -> None:
         verdict = await EngineProbe(child.url, self._around.http).canary(self._launcher.canary(self.spec))
@@ -206,7 +238,8 @@ class EngineSupervisor:
             return None
         self._dismiss_watchers()
         self._metrics = None
-        left = await sweep(child.pid, _SWEEP_S)
+        left = await sweep(child.pid, _SWEEP_S, self._family)
+        self._family = ()
         child.close()
         if left:
             return Unkillable(number, left)
@@ -221,7 +254,7 @@ class EngineSupervisor:
         # Only after a cancellation or a defect is there still a child: it must not outlive its supervisor.
         child, self._child = self._child, None
         if child is not None:
-            if not await sweep(child.pid, _SWEEP_S):
+            if not await sweep(child.pid, _SWEEP_S, self._family):
                 await child.exited()
                 self._around.roster.drop(self.spec.name)
             child.close()

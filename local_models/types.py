@@ -144,6 +144,8 @@ class EngineSnapshot(Struct, frozen=True, kw_only=True):
     slots: int
     capabilities: tuple[str, ...] | None = None
     """What its model can do, as the engine lists it; None while unknown, and where it says nothing."""
+    hung: bool = False
+    """It lives and does not get on: nothing more comes of the requests that it has taken."""
     metrics: EngineMetrics | None = None
     """Latest scrape; None while unknown."""
     replicas: tuple[Replica, ...] = ()

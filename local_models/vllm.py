@@ -47,10 +47,15 @@ class Vllm:
 
     @property
     def policy(self) -> Policy:
-        """It may have to fetch its model, and compile for minutes; so a crash at its start comes late, too."""
+        """It may have to fetch its model, and compile for minutes; so a crash at its start comes late, too.
+
+        A hang of its server or of its core is known in less than five seconds, so that callers can be told in five.
+        """
         return Policy(
             start_limit=1800.0,
-            grace=15.0,
+            answer_limit=1.0,
+            stall_limit=3.0,
+            hang_limit=15.0,
             backoff_first=1.0,
             backoff_limit=60.0,
             crash_window=600.0,

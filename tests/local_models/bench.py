@@ -18,6 +18,18 @@ from local_models.types import EngineSnapshot, EngineSpec, EngineState, Runner
 
 FAKE_ENGINE = Path(__file__).with_name("fake_engine.py")
 FAKE_HOST = Path(__file__).with_name("fake_host.py")
+_ROOT = Path(__file__).parents[2]
+_FAKE_VLLM = (
+    f"import sys; sys.path[:0] = [{str(_ROOT)!r}]; from tests.local_models.fake_vllm import main; main(sys.argv[1:])"
+)
+FAKE_VLLM = EngineSpec(
+    name="gpu",
+    kind="vllm",
+    model="fake",
+    path="nobody/reads-it",
+    command=(sys.executable, "-c", _FAKE_VLLM),
+    context=600,
+)
 PATIENCE_S = 30.0
 
 QUICK = Policy(

@@ -1,7 +1,8 @@
 """An engine without a model that keeps the engine contract: /health, /v1/models, one-token chats, /metrics; or, for
 `--vectors`, embeddings instead of chats.
 
-What a healthy engine never does is switched by arguments, or while it runs by POST /fake/health?mode=… .
+What a healthy engine never does is switched by arguments, or while it runs by POST /fake/health?mode=… : ok, sick,
+hang, stuck (requests are running and nothing comes of them) or stale (the same is said, until somebody asks).
 """
 
 import argparse
@@ -77,7 +78,8 @@ class FakeEngine:
             case "/v1/embeddings" if self._options.vectors is not None:
                 return 200, json.dumps({"data": [{"embedding": json.loads(self._options.vectors)}]}).encode()
             case "/metrics":
-                return 200, METRICS.format(name=self._options.name, running=0, tokens=self._tokens).encode()
+                running = int(self._health in ("stuck", "stale"))
+                return 200, METRICS.format(name=self._options.name, running=running, tokens=self._tokens).encode()
             case _:
                 return 404, b"{}"
 
@@ -94,6 +96,10 @@ class FakeEngine:
         asked = json.loads((await receive())["body"])
         if self._options.bad_canary:
             return 500, b'{"error":{"message":"no"}}'
+        if self._health == "stuck":
+            await asyncio.Event().wait()
+        if self._health == "stale":
+            self._health = "ok"
         self._tokens += asked["max_tokens"]
         choice = {"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "length"}
         usage = {"prompt_tokens": 3, "completion_tokens": asked["max_tokens"], "total_tokens": 4}

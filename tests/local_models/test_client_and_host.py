@@ -16,8 +16,8 @@ import uvloop
 
 from local_models.client import EngineHost, EngineSnapshot, EngineSpec, EngineState
 from local_models.errors import EngineNotUp, HostError
-from local_models.proctable import session_members
-from tests.local_models.bench import FAKE_HOST, PATIENCE_S, fake_spec, host_in_foreground
+from local_models.proctable import identify, session_members
+from tests.local_models.bench import FAKE_HOST, FAKE_VLLM, PATIENCE_S, fake_spec, host_in_foreground
 
 LINGER_S = 2.0
 
@@ -191,6 +191,25 @@ async def test_an_engine_that_outlives_its_host_is_ended_by_the_next(tmp_path: P
         await engines.wait_up("fake", timeout=PATIENCE_S)
         assert session_members(before.pid) == ()
     assert "of an earlier host was ended" in (tmp_path / "logs/engine-host.log").read_text()
+
+
+async def test_a_host_and_a_guard_that_die_together_leave_nothing_to_the_next_host(tmp_path: Path) -> None:
+    """vLLM's processes run on then, one in a session of its own: the next host knows all of them from the record."""
+    async with attached(tmp_path, FAKE_VLLM) as engines:
+        guard = psutil.Process((await engines.wait_up("gpu", timeout=PATIENCE_S)).pid)
+        (server,) = guard.children()
+        (core,) = server.children()
+        record = tmp_path / "run" / "engines.json"
+        async with asyncio.timeout(PATIENCE_S):
+            while str(core.pid) not in text_of(record):
+                await engines.changed()
+        guard.suspend()
+        host_of(tmp_path).kill()
+        guard.kill()
+        await until(engines, lambda now: now["gpu"].state is EngineState.FENCED)
+        await engines.wait_up("gpu", timeout=PATIENCE_S)
+        assert identify(server.pid) is None
+        assert identify(core.pid) is None
 
 
 async def test_a_silent_host_is_not_believed(tmp_path: Path) -> None:

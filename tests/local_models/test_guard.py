@@ -13,16 +13,11 @@ import pytest
 
 from local_models import guard
 from local_models.process import Policy
-from local_models.types import EngineSpec, EngineState
+from local_models.types import EngineState
 from local_models.vllm import Vllm
-from tests.local_models.bench import QUICK, bench
+from tests.local_models.bench import FAKE_VLLM, QUICK, bench
 
 GUARD = (sys.executable, "-I", str(guard.__file__))
-ROOT = Path(__file__).parents[2]
-FAKE = f"import sys; sys.path[:0] = [{str(ROOT)!r}]; from tests.local_models.fake_vllm import main; main(sys.argv[1:])"
-SPEC = EngineSpec(
-    name="gpu", kind="vllm", model="fake", path="nobody/reads-it", command=(sys.executable, "-c", FAKE), context=600
-)
 GONE_S = 20.0
 
 
@@ -108,7 +103,7 @@ def test_the_death_of_the_host_is_the_death_of_all() -> None:
 
 async def test_a_fake_of_vllm_comes_up_by_way_of_both_canaries(tmp_path: Path) -> None:
     """The port that was told is the one that answers, under the name that was told."""
-    async with bench(tmp_path, SPEC, QuickVllm()) as engine:
+    async with bench(tmp_path, FAKE_VLLM, QuickVllm()) as engine:
         up = await engine.until_state(EngineState.UP)
         words = psutil.Process(up.pid).cmdline()
         assert up.url == f"http://127.0.0.1:{words[words.index('--port') + 1]}"
@@ -118,7 +113,7 @@ async def test_a_fake_of_vllm_comes_up_by_way_of_both_canaries(tmp_path: Path) -
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 async def test_the_end_of_the_server_is_a_crash_and_leaves_no_core(tmp_path: Path, number: signal.Signals) -> None:
     """kill -9, or an exit with code 0: its core, in a session of its own and deaf, is gone before another begins."""
-    async with bench(tmp_path, SPEC, QuickVllm()) as engine:
+    async with bench(tmp_path, FAKE_VLLM, QuickVllm()) as engine:
         first = await engine.until_state(EngineState.UP)
         (server,) = psutil.Process(first.pid).children()
         (core,) = server.children()

@@ -16,10 +16,12 @@ from local_models.process_events import (
     HealthFailed,
     HealthOk,
     Kill,
+    ProbeEvent,
     RunCanary,
     Spawn,
     Spawned,
     SpawnFailed,
+    Stalled,
     Start,
     StopAsked,
     Sweep,
@@ -29,7 +31,7 @@ from local_models.process_events import (
 )
 from local_models.types import EngineState
 
-POLICY = Policy(start_limit=100.0, hang_limit=30.0, bad_model_exits=frozenset((3, 4)))
+POLICY = Policy(start_limit=100.0, hang_limit=30.0, stall_limit=4.0, bad_model_exits=frozenset((3, 4)))
 PID = 4711
 
 STARTING = Process(state=EngineState.STARTING, launch=1, pid=PID, deadline=100.0, backoff=0.5)
@@ -76,6 +78,12 @@ CASES = {
     "one check failed": Case(UP, HealthFailed(1, "?"), EngineState.DEGRADED),
     "well again": Case(DEGRADED, HealthOk(1), EngineState.UP),
     "three checks failed": Case(DEGRADED, HealthFailed(1, "?"), EngineState.FENCED, deadline=50.0),
+    "no step for a while": Case(UP, Stalled(1, 2.0), EngineState.DEGRADED, (RunCanary(1),)),
+    "no step, and a canary under way": Case(replace(UP, canary_running=True), Stalled(1, 2.1), EngineState.DEGRADED),
+    "no step for too long": Case(DEGRADED, Stalled(1, 4.0), EngineState.FENCED, deadline=50.0),
+    "no step while it starts": Case(WARMING, Stalled(1, 9.0), EngineState.WARMING, deadline=100.0),
+    "a step at last": Case(replace(DEGRADED, canary_running=True), HealthOk(1), EngineState.UP),
+    "canary answered while it serves": Case(replace(UP, canary_running=True), CanaryOk(1), EngineState.UP),
     "fenced and still unwell": Case(FENCED, HealthFailed(1, "?"), EngineState.FENCED, deadline=50.0),
     "fenced and healthy": Case(FENCED, HealthOk(1), EngineState.FENCED, (RunCanary(1),), deadline=50.0),
     "fenced, healthy, canary answered": Case(FENCED, CanaryOk(1), EngineState.UP),
@@ -212,6 +220,24 @@ def test_an_engine_ended_for_a_reason_keeps_that_reason() -> None:
     assert restarting.detail == "hung for 30 s"
 
 
+def test_a_canary_that_dies_with_its_engine_is_not_the_reason() -> None:
+    """The same for the canary of an engine that is being ended."""
+    ending, _ = step(replace(ENDING, canary_running=True), CanaryFailed(1, "no answer in time"), 20.0, POLICY)
+    assert ending == ENDING
+
+
+def test_who_stalls_again_is_sent_a_canary_again() -> None:
+    """The first one has been answered meanwhile."""
+    slow, _ = step(UP, Stalled(1, 2.0), 20.0, POLICY)
+    answered, _ = step(slow, CanaryOk(1), 20.0, POLICY)
+    assert step(answered, Stalled(1, 2.0), 30.0, POLICY)[1] == (RunCanary(1),)
+
+
+def test_whose_steps_may_take_longer_is_not_watched_for_them() -> None:
+    """A large prompt on a slow CPU is no hang."""
+    assert step(UP, Stalled(1, 1000.0), 20.0, replace(POLICY, stall_limit=None)) == (UP, ())
+
+
 def test_a_crash_forgets_the_process() -> None:
     """After an exit there is no pid, and a canary of that launch counts for nothing."""
     crashed, _ = step(replace(WARMING), Exited(1, 1, ""), 20.0, POLICY)
@@ -226,7 +252,7 @@ def test_a_crash_forgets_the_process() -> None:
 WAITED_FOR = (EngineState.STARTING, EngineState.WARMING, EngineState.FENCED, EngineState.RESTARTING)
 ALIVE = (EngineState.WARMING, EngineState.UP, EngineState.DEGRADED, EngineState.FENCED)
 HAPPENINGS = st.sampled_from(
-    ["start", "stop", "tick", "exit", "bad", "health", "sick", "canary", "mute", "late exit", "left over"]
+    ["start", "stop", "tick", "exit", "bad", "health", "sick", "stall", "canary", "mute", "late exit", "left over"]
 )
 
 
@@ -240,6 +266,7 @@ def happening(name: str, launch: int) -> Event:
         "bad": Exited(launch, 3, "bad"),
         "health": HealthOk(launch),
         "sick": HealthFailed(launch, "?"),
+        "stall": Stalled(launch, 4.0),
         "canary": CanaryOk(launch),
         "mute": CanaryFailed(launch, "?"),
         "late exit": Exited(launch - 1, 1, ""),
@@ -255,7 +282,7 @@ def test_whatever_happens_it_is_neither_forgotten_nor_doubled(history: list[tupl
     for name, passed in history:
         now += passed
         event = happening(name, process.launch)
-        if process.pid is None and isinstance(event, Exited | HealthOk | HealthFailed | CanaryOk | CanaryFailed):
+        if process.pid is None and isinstance(event, Exited | ProbeEvent):
             continue  # nobody there to do that
         process, effects = step(process, event, now, POLICY)
         if Spawn(process.launch) in effects:

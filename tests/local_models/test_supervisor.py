@@ -131,6 +131,32 @@ async def test_an_unwell_engine_is_degraded_then_fenced_and_may_recover(tmp_path
         assert (again.pid, again.restarts) == (first.pid, 0)
 
 
+async def test_an_engine_whose_health_hides_that_it_hangs_is_fenced_and_brought_back(tmp_path: Path) -> None:
+    """/health says 200, requests are running, no step is made, and a canary changes nothing."""
+    policy = dataclasses.replace(QUICK, stall_limit=1.0)
+    async with bench(tmp_path, fake_spec(), FakeLauncher(policy)) as engine:
+        first = await engine.until_state(EngineState.UP)
+        await _set_health(first, "stuck")
+        fenced = await engine.until_state(EngineState.FENCED)
+        assert fenced.hung
+        assert fenced.detail == "requests are running, and no step was made of any for 1 s"
+        assert not any(snapshot.hung for snapshot in engine.seen[:-1])
+        second = await engine.until_state(EngineState.UP)
+        assert (second.hung, second.restarts) == (False, 1)
+
+
+async def test_figures_that_stand_still_are_moved_by_a_canary(tmp_path: Path) -> None:
+    """Who only has nothing to do (vllm #29928) is suspected, asked, and believed again."""
+    policy = dataclasses.replace(QUICK, stall_limit=10.0)
+    async with bench(tmp_path, fake_spec(), FakeLauncher(policy)) as engine:
+        first = await engine.until_state(EngineState.UP)
+        await _set_health(first, "stale")
+        await engine.until_state(EngineState.DEGRADED)
+        again = await engine.until_state(EngineState.UP)
+        assert (again.pid, again.restarts) == (first.pid, 0)
+        assert EngineState.FENCED not in engine.states()
+
+
 async def test_an_engine_that_hangs_on_is_ended_although_it_ignores_sigterm(tmp_path: Path) -> None:
     """Fenced for longer than the limit: SIGTERM, SIGKILL after the grace, and a new launch."""
     async with bench(tmp_path, fake_spec("--deaf")) as engine:

@@ -1,0 +1,34 @@
+"""Whether an engine gets on, told from its own figures.
+
+vLLM's /health says 200 for as long as its API server lives, whatever has become of the core behind it. But each step of
+the core leaves a trace: a token, a request that ended, room taken by a piece of a prompt.
+"""
+
+from dataclasses import dataclass
+
+from msgspec import structs
+
+from local_models.types import EngineMetrics
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The figures last seen, and since when they have been the same; `now` is monotonic seconds.
+
+    Standing still is no proof: when all requests were cancelled at once, vLLM's figures stay as they were until there
+    is another one (vllm #29928).
+    """
+
+    figures: EngineMetrics | None = None
+    since: float = 0.0
+
+    def seen(self, metrics: EngineMetrics | None, now: float) -> "Progress":
+        """With one more look. None and a missing figure are unknown, and nothing is concluded from them."""
+        figures = None if metrics is None else structs.replace(metrics, at=0.0)
+        if figures is not None and figures.running and figures == self.figures:
+            return self
+        return Progress(figures, now)
+
+    def stood_still(self, now: float) -> float:
+        """For how many seconds requests have been running without a step."""
+        return now - self.since
