@@ -109,13 +109,15 @@ class BackendSpec(Struct, frozen=True, kw_only=True):
 class EngineView(Struct, frozen=True, kw_only=True):
     """One engine at this moment. `url` is where it listens, None while it does not.
 
-    `ready`: it takes requests. `given_up`: nobody expects it back without help. `detail` is a line for people.
+    `ready`: it takes requests. `hung`: nothing more comes of those that it has taken. `given_up`: nobody expects it
+    back without help. `detail` is a line for people.
     `served_by` names the process that answers, which may be a standby; `model` is what it calls its model.
     `capabilities` are what it says it can do, None where it says nothing.
     """
 
     name: str
     ready: bool
+    hung: bool = False
     given_up: bool
     url: str | None
     detail: str

@@ -18,7 +18,7 @@ from gateway.app import nouns
 from gateway.app.backends import connected, nowhere
 from gateway.app.calibration_run import BandFloors, CannotCalibrate, Plan, measure
 from gateway.app.calibrations import default_temperature, model_of
-from gateway.app.engines import Engines, engine_specs
+from gateway.app.engines import Engines, engine_specs, unheard
 from gateway.app.trust import Trust
 from gateway.confidence import Floors
 from gateway.confidence.evidence import Band
@@ -148,7 +148,7 @@ async def _engines_of(config: Config, home: Path, names: Sequence[str]) -> Async
         return
     # Whoever follows engines tells a gate and others of them; here is nobody to be told.
     gate = Gate({}, nouns.gate_settings(config))
-    engines = await Engines.at_work(home, gate, _unheard)
+    engines = await Engines.at_work(home, gate, unheard)
     if engines is not None:
         try:
             _refuse_others(home, needed, engines)
@@ -157,7 +157,7 @@ async def _engines_of(config: Config, home: Path, names: Sequence[str]) -> Async
             await engines.close(stop=False)
         return
     specs = engine_specs(config.model_copy(update={"engines": needed}), home)
-    engines = await Engines.start(specs, home, gate, _unheard, keep=False)
+    engines = await Engines.start(specs, home, gate, unheard, keep=False)
     try:
         yield _InUse(config, engines, shared=False)
     finally:
@@ -173,7 +173,3 @@ def _refuse_others(home: Path, needed: Mapping[str, Engine], engines: Engines) -
                 f"engines of another configuration run under {home}: {there}; but no {name} ({engine.model}). "
                 "Name their configuration with --config, or stop their gateway first"
             )
-
-
-def _unheard(_engine: EngineView) -> None:
-    """An engine came up."""

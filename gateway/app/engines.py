@@ -16,8 +16,12 @@ from local_models.client import EngineHost, EngineSnapshot, EngineSpec, EngineSt
 from local_models.errors import LocalModelsError
 from local_models.modelfile import check_file
 
-CameUp = Callable[[EngineView], None]
-"""Hears of an engine that is ready (again)."""
+Hear = Callable[[EngineView], None]
+"""Hears of an engine."""
+
+
+def unheard(_engine: EngineView) -> None:
+    """Nobody is to be told."""
 
 
 class EngineFailure(ForebayError):
@@ -48,27 +52,30 @@ async def learnt(home: Path) -> dict[str, frozenset[Capability]]:
 class Engines:
     """Follows the engine host: the latest view of every engine, the gate told of each change, and `came_up` of each
     engine that is ready (again): what was held against it before was another process, or has passed, and what it can
-    do is to be read anew.
+    do is to be read anew. `hung` is told of each that gets on no longer: who waits for it waits in vain.
     """
 
-    def __init__(self, host: EngineHost, gate: Gate, came_up: CameUp) -> None:
+    def __init__(self, host: EngineHost, gate: Gate, came_up: Hear, hung: Hear = unheard) -> None:
         self._host = host
         self._gate = gate
         self._came_up = came_up
+        self._hung = hung
         self._views: dict[str, EngineView] = {}
         self._task: asyncio.Task[None] | None = None
 
     @classmethod
-    async def start(cls, specs: list[EngineSpec], home: Path, gate: Gate, came_up: CameUp, *, keep: bool) -> "Engines":
+    async def start(
+        cls, specs: list[EngineSpec], home: Path, gate: Gate, came_up: Hear, hung: Hear = unheard, *, keep: bool
+    ) -> "Engines":
         """Have the engines run and follow them; returns before they are up. Raises EngineFailure."""
         try:
             host = await EngineHost.attach(home, specs, keep=keep)
         except (LocalModelsError, OSError) as error:
             raise EngineFailure(str(error)) from error
-        return cls._following(host, gate, came_up)
+        return cls._following(host, gate, came_up, hung)
 
     @classmethod
-    async def at_work(cls, home: Path, gate: Gate, came_up: CameUp) -> "Engines | None":
+    async def at_work(cls, home: Path, gate: Gate, came_up: Hear) -> "Engines | None":
         """Follow the engines that run already, changing nothing; None where none does. Raises EngineFailure."""
         try:
             host = await EngineHost.watch(home)
@@ -82,8 +89,8 @@ class Engines:
         return cls._following(host, gate, came_up)
 
     @classmethod
-    def _following(cls, host: EngineHost, gate: Gate, came_up: CameUp) -> "Engines":
-        engines = cls(host, gate, came_up)
+    def _following(cls, host: EngineHost, gate: Gate, came_up: Hear, hung: Hear = unheard) -> "Engines":
+        engines = cls(host, gate, came_up, hung)
         engines._take(host.snapshots())
         engines._task = asyncio.create_task(engines._follow())
         return engines
@@ -132,6 +139,9 @@ class Engines:
             if view.ready and not (before is not None and before.ready and before.url == view.url):
                 self._came_up(view)
             self._gate.update(view)
+            # The gate is shut by now: who is sent away does not come back to the same engine.
+            if view.hung and not (before is not None and before.hung):
+                self._hung(view)
 
 
 def _spec(name: str, engine: Engine, home: Path) -> EngineSpec:
@@ -204,6 +214,7 @@ def _view(snapshot: EngineSnapshot) -> EngineView:
     return EngineView(
         name=snapshot.name,
         ready=state.serving and snapshot.url is not None,
+        hung=snapshot.hung,
         given_up=state in (EngineState.QUARANTINE, EngineState.STOPPED),
         url=snapshot.url,
         detail=f"{state.value}: {snapshot.detail}" if snapshot.detail else state.value,

@@ -19,6 +19,7 @@ from gateway.app.engines import Engines, engine_specs
 from gateway.app.trust import Trust
 from gateway.attempt import Attempts
 from gateway.backends.breaker import Breaker
+from gateway.backends.chat import ChatClient
 from gateway.broker import Broker, Stages
 from gateway.confidence import Confidence
 from gateway.config.schema import Config
@@ -68,6 +69,7 @@ class Gateway:
         self._stack = AsyncExitStack()
         self.engines: Engines | None = None
         self._breakers: Mapping[str, Breaker] = {}
+        self._clients: list[ChatClient] = []
         self.ledger: SqliteLedger
         self.broker: Broker
         self.embedder: Embedder
@@ -102,7 +104,9 @@ class Gateway:
             recorders.append(request_log)
         if specs:
             keep = self.config.server.keep_engines
-            self.engines = await Engines.start(specs, self.home, self.gate, self._engine_came_up, keep=keep)
+            self.engines = await Engines.start(
+                specs, self.home, self.gate, self._engine_came_up, self._engine_hung, keep=keep
+            )
             stack.push_async_callback(self.engines.close, stop=not keep)
         recorder = Fanout(*recorders)
         attempts = Attempts(self._backends(stack), self.gate, self.config.policy.escalation.max_attempts)
@@ -130,6 +134,11 @@ class Gateway:
             if self.config.backends[name].engine == engine.name:
                 breaker.forget()
 
+    def _engine_hung(self, engine: EngineView) -> None:
+        if engine.url is not None:
+            for client in self._clients:
+                client.hang_up(engine.url)
+
     def _build_servers(self, registry: CollectorRegistry) -> None:
         server = self.config.server
         readiness = ReadinessProbe(self.table, self.gate.states, self._breakers, asyncio.get_running_loop().time)
@@ -152,7 +161,7 @@ class Gateway:
             if spec.vectors is None:
                 facts = partial(self.table.specs.__getitem__, name)
                 found[name], client = connected(facts, self.config, self._view, self._trust.context(name))
-                stack.push_async_callback(client.close)
+                self._own(client, stack)
         return found
 
     def _embedder(self, recorder: Recorder, stack: AsyncExitStack) -> Embedder:
@@ -161,9 +170,13 @@ class Gateway:
             if spec.vectors is not None:
                 tls = self._trust.context(name)
                 found[name], client = connected_vectors(spec, self.config, self._view, tls)
-                stack.push_async_callback(client.close)
+                self._own(client, stack)
         settings = nouns.embedder_settings(self.config)
         return Embedder(policy(self.config), self.table, found, self.gate, recorder.record, settings)
+
+    def _own(self, client: ChatClient, stack: AsyncExitStack) -> None:
+        self._clients.append(client)
+        stack.push_async_callback(client.close)
 
     @property
     def _view(self) -> View:

@@ -12,11 +12,13 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 import aiohttp
 import msgspec
 from msgspec import Struct
 
+from gateway.backends.line import Line
 from gateway.backends.retry_after import MAX_SECONDS, retry_after
 from gateway.backends.stream import EventStream, Limits
 from gateway.errors import BackendError, Broken, Refused, TimedOut, Unreachable
@@ -73,6 +75,7 @@ class ChatClient:
         self._deadlines = deadlines
         self._api = api or OpenAIApi()
         self._headers = {**_HEADERS, **headers}
+        self._lines: WeakValueDictionary[str, Line] = WeakValueDictionary()
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=20, ssl=tls or True),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=deadlines.connect_s),
@@ -88,6 +91,12 @@ class ChatClient:
         """Close every connection."""
         await self._session.close()
 
+    def hang_up(self, url: str) -> None:
+        """Wait no longer for anything from the server at `url`: it hangs. Who asks there from now on is not meant."""
+        line = self._lines.pop(_server(url), None)
+        if line is not None:
+            line.cut()
+
     async def complete(self, url: str, body: JsonObject, deadline: float, api: UpstreamApi | None = None) -> Completion:
         """POST `body` and read the whole answer; `api` is what is spoken at this address, if not the usual one."""
         return await self._ask(url, body, deadline, partial(self._completion, api or self._api))
@@ -101,31 +110,41 @@ class ChatClient:
         clock = asyncio.get_running_loop().time
         until = self._until(deadline)
         first = min(until, clock() + self._deadlines.first_token_s)
+        line = self._line(url)
         try:
-            async with asyncio.timeout_at(first):
-                response = await self._post(url, body)
-                if not response.content_type.startswith("text/event-stream"):
-                    response.close()
-                    raise Broken(f"{self._name} answered a stream request with {response.content_type}")
+            response = await line.within(partial(self._post, url, body), first)
         except _FOREIGN as error:
             raise _ours(self._name, error, "first_token") from error
-        limits = Limits(first, self._deadlines.idle_s, until)
-        return EventStream(self._name, response, (api or self._api).events(), limits, self._pause_s(response.headers))
+        if not response.content_type.startswith("text/event-stream"):
+            response.close()
+            raise Broken(f"{self._name} answered a stream request with {response.content_type}")
+        limits, reader = Limits(first, self._deadlines.idle_s, until), (api or self._api).events()
+        return EventStream(self._name, response, reader, limits, line, self._pause_s(response.headers))
 
     async def _ask(
         self, url: str, body: JsonObject, deadline: float, decode: Callable[[bytes, Mapping[str, str]], T]
     ) -> T:
+        async def ask() -> T:
+            response = await self._post(url, body)
+            try:
+                raw = await _read(response, _MAX_ANSWER_BYTES)
+                response.release()
+            finally:
+                response.close()
+            return decode(raw, response.headers)
+
         try:
-            async with asyncio.timeout_at(self._until(deadline)):
-                response = await self._post(url, body)
-                try:
-                    raw = await _read(response, _MAX_ANSWER_BYTES)
-                    response.release()
-                finally:
-                    response.close()
-                return decode(raw, response.headers)
+            return await self._line(url).within(ask, self._until(deadline))
         except _FOREIGN as error:
             raise _ours(self._name, error, "total") from error
+
+    def _line(self, url: str) -> Line:
+        """The one that all share who ask there at the same time."""
+        server = _server(url)
+        line = self._lines.get(server)
+        if line is None:
+            line = self._lines[server] = Line(self._name)
+        return line
 
     def _completion(self, api: UpstreamApi, raw: bytes, headers: Mapping[str, str]) -> Completion:
         completion, pause_s = api.completion(raw), self._pause_s(headers)
@@ -179,6 +198,11 @@ def _ours(name: str, error: BaseException, stage: str) -> BackendError:
             return Broken(f"{name}: the connection broke ({type(error).__name__})")
         case _:
             return Broken(f"{name} sent an answer that is not one of this API")
+
+
+def _server(url: str) -> str:
+    """Scheme, host and port."""
+    return "/".join(url.split("/", 3)[:3])
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int, *, cut: bool = False) -> bytes:

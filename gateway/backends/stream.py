@@ -12,6 +12,7 @@ import aiohttp
 import msgspec
 from msgspec import Struct
 
+from gateway.backends.line import Line
 from gateway.errors import Broken, TimedOut
 from gateway.messages import Delta, Usage
 from gateway.wire.sse import EventTooLong, SseDecoder
@@ -32,9 +33,16 @@ class EventStream:
     """One open answer; see `ports.AnswerStream`."""
 
     def __init__(
-        self, name: str, response: aiohttp.ClientResponse, reader: EventReader, limits: Limits, pause_s: float = 0.0
+        self,
+        name: str,
+        response: aiohttp.ClientResponse,
+        reader: EventReader,
+        limits: Limits,
+        line: Line,
+        pause_s: float = 0.0,
     ) -> None:
         self._name = name
+        self._line = line
         self._response = response
         self._content = response.content
         self._clock = asyncio.get_running_loop().time
@@ -95,8 +103,7 @@ class EventStream:
         if pause >= limits.until:
             stage, pause = "total", limits.until
         try:
-            async with asyncio.timeout_at(pause):
-                return await self._content.readany()
+            return await self._line.within(self._content.readany, pause)
         except TimeoutError as error:
             raise TimedOut(f"{self._name}: the stream fell silent", stage=stage) from error
         except aiohttp.ClientError as error:

@@ -195,6 +195,23 @@ async def test_a_connection_that_is_reset_is_broken() -> None:
     assert isinstance(await failure(script), Broken)
 
 
+async def test_who_waits_for_an_engine_that_hangs_is_told_so() -> None:
+    """Before the head, and before the end of the body; whoever asks there later is not meant."""
+    for script in (silent, sends(response(answer())[:-4])):
+        async with calling(script) as (server, client), asyncio.timeout(PATIENCE_S):
+            asking = asyncio.create_task(client.complete(server.url, BODY, later()))
+            await server.asked.wait()
+            client.hang_up("http://127.0.0.1:1")
+            await asyncio.sleep(0)
+            assert not asking.done()
+            client.hang_up(server.url.removesuffix("/v1/chat/completions"))
+            with pytest.raises(Broken, match="its engine hangs"):
+                await asking
+    async with calling(sends(response(answer("four")))) as (server, client):
+        client.hang_up(server.url)
+        assert (await client.complete(server.url, BODY, later())).choices[0].text == "four"
+
+
 async def test_an_error_body_without_end_is_cut() -> None:
     """What is read of a refusal is bounded, and the connection is closed on it."""
     cut_after = asyncio.Event()

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gateway.backends.chat import Deadlines
-from gateway.errors import Reason, TimedOut
+from gateway.errors import Broken, Reason, TimedOut
 from tests.gateway.backends.calls import BODY, calling, later, silent
 from tests.gateway.backends.raw_server import (
     DONE,
@@ -142,6 +142,23 @@ async def test_hanging_up_in_mid_stream_closes_the_connection(*, waiting: bool) 
         stream.close()
         async with asyncio.timeout(1.0):
             await server.left.wait()
+
+
+@pytest.mark.parametrize("waiting", [False, True])
+async def test_an_engine_that_hangs_breaks_its_streams(*, waiting: bool) -> None:
+    """Whoever waits at that moment, and whoever reads on later; it may have been billed."""
+    async with calling(stalls_after(A)) as (server, client), asyncio.timeout(PATIENCE_S):
+        stream = await client.stream(server.url, BODY, later())
+        assert texts(await stream.batch()) == "a"
+        call = asyncio.create_task(stream.batch())
+        if waiting:
+            await asyncio.sleep(0)
+        client.hang_up(server.url)
+        with pytest.raises(Broken, match="its engine hangs") as caught:
+            await call
+        assert caught.value.billed
+        stream.close()
+        await server.left.wait()
 
 
 async def test_a_wait_that_was_given_up_loses_nothing() -> None:
