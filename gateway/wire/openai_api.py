@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from gateway.errors import Reason
 from gateway.messages import Completion, Delta, Usage
-from gateway.wire.openai_upstream import FoundUsage, decode_chunk, decode_completion, decode_error, usage
+from gateway.wire.openai_upstream import GIVEN_UP, FoundUsage, decode_chunk, decode_completion, decode_error, usage
 from gateway.wire.sse import DONE
 from gateway.wire.upstream import ErrorEvent, Fault
 
@@ -97,6 +97,8 @@ class OpenAIEvents:
         if chunk.usage is not None:
             self.usage = usage(chunk.usage)
         for delta in chunk.deltas():
+            if delta.finish_reason in GIVEN_UP:
+                raise ErrorEvent
             if delta.finish_reason is None:
                 self._open_choices.add(delta.index)
             else:

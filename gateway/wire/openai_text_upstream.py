@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from gateway.messages import ChatRequest, Choice, Completion, Delta, JsonObject, TokenLogprob, TopLogprob
 from gateway.wire.openai_api import OpenAIApi, OpenAIEvents
-from gateway.wire.openai_upstream import FoundUsage, stop_string, usage
+from gateway.wire.openai_upstream import GIVEN_UP, FoundUsage, stop_string, usage
 
 
 class _Logprobs(Struct):
@@ -87,8 +87,8 @@ class TextApi(OpenAIApi):
 
 
 def _choice(choice: _Choice) -> Choice:
-    if choice.finish_reason is None:
-        raise ValueError("a choice has no finish_reason")
+    if choice.finish_reason is None or choice.finish_reason in GIVEN_UP:
+        raise ValueError("a choice was not finished")
     return Choice(
         index=choice.index,
         text=choice.text,

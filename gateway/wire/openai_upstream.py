@@ -21,6 +21,8 @@ from gateway.messages import (
 
 # A count beyond this is no count; what passes still gives sums that fit the ledger's 64 bits at any price.
 _Tokens = Annotated[int, Meta(ge=0, le=10**9)]
+GIVEN_UP = frozenset({"abort", "error"})
+"""Finish reasons by which vLLM says that it did not finish: it was told to end, or its core has failed."""
 
 
 class _Logprobs(Struct):
@@ -199,8 +201,8 @@ def usage(found: FoundUsage | None) -> Usage:
 
 
 def _choice(choice: _Choice) -> Choice:
-    if choice.finish_reason is None:
-        raise ValueError("a choice has no finish_reason")
+    if choice.finish_reason is None or choice.finish_reason in GIVEN_UP:
+        raise ValueError("a choice was not finished")
     message = choice.message
     return Choice(
         index=choice.index,

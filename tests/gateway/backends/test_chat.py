@@ -164,6 +164,7 @@ GARBAGE: dict[str, Script] = {
     "an error with status 200": sends(response(b'{"error": {"message": "no"}}')),
     "no choices": sends(response(answer(choices=[]))),
     "no finish reason": sends(response(answer(choices=[{"message": {"content": "a"}}]))),
+    "given up": sends(response(answer(choices=[{"message": {"content": "a"}, "finish_reason": "abort"}]))),
     "not a number": sends(response(answer().replace(b'"prompt_tokens": 3', b'"prompt_tokens": NaN'))),
     "not utf-8": sends(response(b'{"model": "\xff"}')),
     "very deep": sends(response(b"[" * 100_000)),

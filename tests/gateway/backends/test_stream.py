@@ -104,6 +104,7 @@ BROKEN: dict[str, tuple[Script, str]] = {
     "an error event": (streams(A, event({"error": {"message": "overloaded"}}), DONE), "a"),
     "an error event of text": (streams(A, event({"error": "overloaded"})), "a"),
     "an error event in the packet of a piece": (streams(A + B + event({"error": "overloaded"})), "ab"),
+    "an answer that was given up": (streams(A, piece("b"), piece(finish_reason="abort"), DONE), "ab"),
     "no json": (streams(A, event(b"<html>")), "a"),
     "not utf-8": (streams(A, event(b'{"model": "\xff"}')), "a"),
     "not a number": (streams(A, event(b'{"choices": [{"index": NaN, "delta": {}}]}')), "a"),
