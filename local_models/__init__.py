@@ -17,9 +17,13 @@
     removal.py                           taking models off the box again
     modelfile.py                         whether a file can be run at all
     verify.py                            whether an installed model is unaltered
-    hardware.py                          GPUs, memory, CPUs
+    hardware.py                          CPUs, memory, cards
+    gpuwatch.py                          GPUs, followed from outside
+        │ a line each second
+        ▼
+    gpureport.py ── nvml.py              asks NVIDIA's driver, in a process of its own; gpu.py: what it says
     toolchain.py, listeners.py           whether an engine can be compiled and loaded here; who has a port
 
 Import `local_models.client`, `.address`, `.catalog`, `.pull`, `.removal`, `.modelfile`, `.verify`, `.hardware`,
-`.toolchain`, `.listeners` and `.types`; the rest is internal.
+`.gpu`, `.gpuwatch`, `.toolchain`, `.listeners` and `.types`; the rest is internal.
 """

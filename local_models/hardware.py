@@ -1,10 +1,9 @@
-"""What this box has: GPUs, CPUs, memory. Reads only; every figure is of the moment it is asked."""
+"""What this box has: CPUs, memory, cards. Reads only; every figure is of the moment it is asked. GPUs: `gpu.py`."""
 
 import hashlib
 import math
 import os
 import platform
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -22,59 +21,11 @@ _BUILD_FLAGS: Final = (
 _BUILD_PREFIXES: Final = ("avx512", "amx_")
 
 
-class Gpu(Struct, frozen=True, kw_only=True):
-    """One NVIDIA GPU."""
-
-    index: int
-    name: str
-    uuid: str
-    memory_total: int | None
-    """Bytes; None where it has no memory of its own to tell of (some systems share it with the CPU)."""
-    memory_used: int | None
-    """Bytes, of all processes and the driver."""
-
-
-class GpuSurvey(Struct, frozen=True):
-    """The GPUs found; why there are none, or what is wrong with those that do not answer."""
-
-    gpus: tuple[Gpu, ...]
-    reason: str = ""
-    driver: str = ""
-    """Its version, where it answers."""
-
-
 class Memory(Struct, frozen=True):
     """Main memory in bytes, the container's limit included; None is unknown."""
 
     total: int | None
     available: int | None
-
-
-def gpus() -> GpuSurvey:
-    """All GPUs that NVIDIA's driver knows and that answer. No driver and no device are no error but a reason."""
-    import pynvml  # noqa: PLC0415 -- only a box that is asked for its GPUs pays for the binding
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        return GpuSurvey((), _why_no_gpu(error))
-    driver = ""
-    try:
-        found, complaints = [], []
-        with suppress(pynvml.NVMLError):
-            driver = pynvml.nvmlSystemGetDriverVersion()
-        for index in range(pynvml.nvmlDeviceGetCount()):
-            try:
-                found.append(_gpu(index))
-            except pynvml.NVMLError as error:
-                complaints.append(f"GPU {index}: {error}")
-    except pynvml.NVMLError as error:
-        return GpuSurvey((), _why_no_gpu(error))
-    finally:
-        pynvml.nvmlShutdown()
-    if not found and not complaints:
-        return GpuSurvey((), "the NVIDIA driver is there but has no GPU", driver)
-    return GpuSurvey(tuple(found), "; ".join(complaints), driver)
 
 
 def nvidia_cards(root: Path = _PCI) -> int:
@@ -141,33 +92,6 @@ def flags_key(machine: str, cpuinfo: str) -> str:
     flags = next((value.split() for name, _, value in lines if name.strip().lower() in ("flags", "features")), [])
     relevant = sorted({flag for flag in flags if flag in _BUILD_FLAGS or flag.startswith(_BUILD_PREFIXES)})
     return hashlib.sha256(" ".join((machine, *relevant)).encode()).hexdigest()[:16]
-
-
-def _gpu(index: int) -> Gpu:
-    import pynvml  # noqa: PLC0415 -- see gpus()
-
-    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-    total, used = None, None
-    with suppress(pynvml.NVMLError_NotSupported):
-        memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-        total, used = memory.total, memory.used
-    return Gpu(
-        index=index,
-        name=pynvml.nvmlDeviceGetName(handle),
-        uuid=pynvml.nvmlDeviceGetUUID(handle),
-        memory_total=total,
-        memory_used=used,
-    )
-
-
-def _why_no_gpu(error: Exception) -> str:
-    known = {
-        "NVMLError_LibraryNotFound": "no NVIDIA driver on this box",
-        "NVMLError_DriverNotLoaded": "the NVIDIA driver is installed but not loaded",
-        "NVMLError_NoPermission": "this user may not ask the NVIDIA driver",
-        "NVMLError_LibRmVersionMismatch": "NVIDIA's driver and library have different versions: reboot",
-    }
-    return known.get(type(error).__name__, f"the NVIDIA driver does not answer: {error}")
 
 
 def _cgroup_folders() -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from gateway.app.backends import View, connected, connected_vectors, nowhere
 from gateway.app.calibrations import calibrations
 from gateway.app.decision import classifier, policy
 from gateway.app.engines import Engines, engine_specs
+from gateway.app.gpus import gpu_snapshot
 from gateway.app.trust import Trust
 from gateway.attempt import Attempts
 from gateway.backends.breaker import Breaker
@@ -43,9 +44,11 @@ from gateway.server.openapi import CHAT_PATH, COUNT_PATH, EMBEDDINGS_PATH, MESSA
 from gateway.server.readiness import ReadinessProbe
 from gateway.telemetry import Fanout, Metrics, RequestLog
 from gateway.telemetry.backlog import LedgerCollector, LogCollector
+from gateway.telemetry.gpus import GpuCollector
 from gateway.telemetry.metrics import GateCollector
 from gateway.throttle import EscalationThrottle
 from gateway.types import EngineView
+from local_models.gpuwatch import GpuWatch
 
 
 class HomeUnusable(ForebayError):
@@ -94,6 +97,7 @@ class Gateway:
         registry = CollectorRegistry()
         metrics = Metrics(registry, nouns.task_rules(self.config))
         registry.register(GateCollector(self.gate.states))
+        registry.register(GpuCollector(lambda: self.gate.gpus))
         registry.register(LedgerCollector(lambda: self.ledger.pending, lambda: self.ledger.failing))
         recorders: list[Recorder] = [self.ledger, metrics]
         sink = _log_sink(self.config)
@@ -102,6 +106,8 @@ class Gateway:
             stack.callback(request_log.close)
             registry.register(LogCollector(lambda: request_log.dropped))
             recorders.append(request_log)
+        watch = GpuWatch.start(lambda survey: self.gate.see_gpus(gpu_snapshot(survey)))
+        stack.push_async_callback(watch.close)
         if specs:
             keep = self.config.server.keep_engines
             self.engines = await Engines.start(

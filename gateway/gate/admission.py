@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from gateway.errors import Reason, Rejected
 from gateway.gate.permits import Permit, PermitQueue, QueueFull
+from gateway.gpus import GpuSnapshot
 from gateway.types import EngineView, GateState, SlaClass
 
 # Part of the time-to-first-token objective that may be spent waiting (reference gate: 0.25).
@@ -95,12 +96,22 @@ class Gate:
     def __init__(self, slots: Mapping[str, int], settings: GateSettings) -> None:
         self._settings = settings
         self._engines = {name: _Engine(count, settings.max_waiting) for name, count in slots.items()}
+        self._gpus = GpuSnapshot(reason="not looked at yet")
 
     def update(self, view: EngineView) -> None:
         """Take note of an engine's state; those who wait enter as soon as it is ready."""
         engine = self._engines.get(view.name)
         if engine is not None:
             engine.see(view)
+
+    @property
+    def gpus(self) -> GpuSnapshot:
+        """The GPUs as they were seen last."""
+        return self._gpus
+
+    def see_gpus(self, snapshot: GpuSnapshot) -> None:
+        """Take note of how the GPUs are."""
+        self._gpus = snapshot
 
     def is_open(self, name: str) -> bool:
         """Whether engine `name` takes requests at present, free slots or not."""

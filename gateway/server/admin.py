@@ -34,4 +34,9 @@ def build_admin(version: str, registry: CollectorRegistry, gate: Gate, readiness
         """Slots, use, queue and state of each engine."""
         return JSONResponse(msgspec.to_builtins(gate.states()))
 
+    @app.get("/admin/gpus", summary="The GPUs.")
+    async def gpus() -> Response:
+        """What NVIDIA's driver tells of each, how it is, and why."""
+        return JSONResponse(msgspec.to_builtins(gate.gpus))
+
     return app

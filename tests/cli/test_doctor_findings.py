@@ -8,12 +8,9 @@ import pytest
 from gateway.cli.doctor import clock, engines, machine, models, ports, providers, storage
 from gateway.cli.doctor.finding import Finding, Level
 from local_models.catalog import InstalledModel, Manifest, ModelFile
-from local_models.hardware import Gpu, GpuSurvey, Memory
+from local_models.hardware import Memory
 from local_models.listeners import Listener
 
-GIB = 1 << 30
-GPU = Gpu(index=0, name="NVIDIA L4", uuid="GPU-1", memory_total=24 * GIB, memory_used=0)
-NO_DRIVER = GpuSurvey((), "no NVIDIA driver on this box")
 NOON = 1_780_000_000.0
 REPLY = providers.Reply(backends=("big",), wanted=("gpt-5",), url="https://api.example/v1", variable="BIG_KEY")
 
@@ -25,34 +22,11 @@ def one(found: list[Finding], check: str) -> tuple[Level, str, str]:
     return finding.level, finding.what, finding.advice or ""
 
 
-def box(*, gpus: GpuSurvey = NO_DRIVER, cards: int = 0, wanted: str = "", size: int = 0) -> list[Finding]:
+def box(*, size: int = 0) -> list[Finding]:
     """What is found of a box with 8 GB."""
     memory = Memory(8_000_000_000, 2_000_000_000)
-    facts = machine.Facts(
-        cpus=4, architecture="arm64", memory=memory, gpus=gpus, cards=cards, gpu_wanted=wanted, models=size
-    )
+    facts = machine.Facts(cpus=4, architecture="arm64", memory=memory, models=size)
     return list(machine.findings(facts))
-
-
-@pytest.mark.parametrize(
-    ("gpus", "cards", "wanted", "level"),
-    [
-        (GpuSurvey((GPU,), driver="580"), 1, "", Level.OK),
-        (NO_DRIVER, 0, "", Level.NOTE),
-        (NO_DRIVER, 1, "", Level.WARNING),
-        (NO_DRIVER, 0, "an engine wants one", Level.BROKEN),
-        (GpuSurvey((), "the NVIDIA driver is there but has no GPU", "580"), 0, "an engine wants one", Level.BROKEN),
-    ],
-)
-def test_a_missing_gpu_is_as_bad_as_it_is_wanted(gpus: GpuSurvey, cards: int, wanted: str, level: Level) -> None:
-    """A laptop needs none; a card without a driver lies idle; an engine that wants one does not run."""
-    assert one(box(gpus=gpus, cards=cards, wanted=wanted), "gpu")[0] is level
-
-
-def test_a_gpu_that_was_lost_is_seen_beside_the_others() -> None:
-    """Those that answer are well."""
-    levels = [each.level for each in box(gpus=GpuSurvey((GPU,), "GPU 1: GPU is lost")) if each.check == "gpu"]
-    assert levels == [Level.OK, Level.WARNING]
 
 
 def test_models_larger_than_the_memory_are_said_to_be() -> None:

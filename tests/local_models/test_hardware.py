@@ -1,79 +1,11 @@
-"""What the box has: NVML through the real pynvml over a stand-in library, CPUs and memory over real and made trees."""
+"""What the box has: CPUs, memory and cards, over real and made trees."""
 
 import os
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from local_models.hardware import (
-    Gpu,
-    GpuSurvey,
-    cpu_count,
-    cpu_flags_key,
-    cpu_quota,
-    flags_key,
-    gpus,
-    memory,
-    memory_limits,
-    nvidia_cards,
-)
-from tests.local_models.nvml import install_driver
-
-ASK = """
-import sys
-import msgspec
-from local_models.hardware import gpus
-sys.stdout.buffer.write(msgspec.json.encode(gpus()))
-"""
-H200 = Gpu(index=0, name="NVIDIA H200", uuid="GPU-first", memory_total=150_000_000_000, memory_used=1_000_000_000)
-DRIVER = "580.65.06"
-SECOND = msgspec.structs.replace(H200, index=1, uuid="GPU-second", memory_used=0)
-
-
-@pytest.fixture(scope="module")
-def ask_gpus(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], GpuSurvey]:
-    """What `gpus` says in a process whose NVML library plays a scenario."""
-    folder = tmp_path_factory.mktemp("nvml")
-    driver = install_driver(folder)
-
-    def ask(scenario: str) -> GpuSurvey:
-        environment = {
-            **os.environ,
-            **driver,
-            "FAKE_NVML": scenario,
-            "PYTHONPATH": str(Path(__file__).parents[2]),
-        }
-        said = subprocess.run((sys.executable, "-c", ASK), env=environment, capture_output=True, check=True)
-        return msgspec.json.decode(said.stdout, type=GpuSurvey)
-
-    return ask
-
-
-@pytest.mark.parametrize(
-    ("scenario", "survey"),
-    [
-        ("two", GpuSurvey((H200, SECOND), driver=DRIVER)),
-        ("lost", GpuSurvey((H200,), "GPU 1: GPU is lost", DRIVER)),
-        ("empty", GpuSurvey((), "the NVIDIA driver is there but has no GPU", DRIVER)),
-        ("unloaded", GpuSurvey((), "the NVIDIA driver is installed but not loaded")),
-        (
-            "shared",
-            GpuSurvey(
-                tuple(msgspec.structs.replace(gpu, memory_total=None, memory_used=None) for gpu in (H200, SECOND)),
-                driver=DRIVER,
-            ),
-        ),
-    ],
-)
-def test_gpus_are_found_or_there_is_a_reason(
-    ask_gpus: Callable[[str], GpuSurvey], scenario: str, survey: GpuSurvey
-) -> None:
-    """Each GPU with name, uuid and memory; a lost one costs itself only; nothing raises."""
-    assert ask_gpus(scenario) == survey
+from local_models.hardware import cpu_count, cpu_flags_key, cpu_quota, flags_key, memory, memory_limits, nvidia_cards
 
 
 @pytest.mark.parametrize(
@@ -87,12 +19,6 @@ def test_cards_are_seen_without_a_driver(tmp_path: Path, vendor: str, kind: str,
     (device / "class").write_text(f"{kind}\n")
     assert nvidia_cards(tmp_path) == cards
     assert nvidia_cards(tmp_path / "none") == 0
-
-
-def test_a_box_with_or_without_gpus_answers() -> None:
-    """On this very machine: GPUs, or a reason why there are none."""
-    survey = gpus()
-    assert survey.gpus or survey.reason
 
 
 def test_cpu_count_is_what_this_process_may_use() -> None:

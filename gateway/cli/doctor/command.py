@@ -12,7 +12,7 @@ from msgspec import Struct
 from rich.text import Text
 
 from gateway.cli.console import Terminal, terminal_of
-from gateway.cli.doctor import clock, configuration, engines, machine, models, ports, providers, storage
+from gateway.cli.doctor import clock, configuration, engines, gpu, machine, models, ports, providers, storage
 from gateway.cli.doctor.finding import Finding, Level
 from gateway.cli.modelfailure import told
 from gateway.cli.progress import progress
@@ -75,7 +75,8 @@ def _examined(terminal: Terminal, seen: configuration.Facts, wishes: _Wishes) ->
     with progress(terminal.err, "bytes") as report:
         there = () if config is None else models.gather(config, folder, None if wishes.quick else report)
     total = sum(each.bytes for each in there)
-    yield from machine.findings(machine.gather(gpu_wanted=_why_gpu(at_work, wishes), models=total))
+    yield from machine.findings(machine.gather(models=total))
+    yield from gpu.findings(gpu.gather(config, wanted=_why_gpu(at_work, wishes)))
     yield from engines.findings(at_work)
     yield from models.findings(there)
     replies: tuple[providers.Reply, ...] = ()

@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 Samples = dict[str, float]
 
 
-def at(name: str, **labels: str) -> str:
+def at(name: str, /, **labels: str) -> str:
     """How a sample is called here."""
     inside = ",".join(f'{key}="{value}"' for key, value in sorted(labels.items()))
     return f"{name}{{{inside}}}" if inside else name
