@@ -10,7 +10,7 @@
                                ▼ crashes too often, or a bad model file
                            QUARANTINE ───► STARTING, later
 
-    Requests that run without a step being made of any are a failure, too: first DEGRADED, then FENCED.
+    Work without a step being made of it is a failure, too: first DEGRADED, then FENCED.
     Any exit while it is wanted is a crash, exit code 0 included: ► RESTARTING. StopAsked: ► STOPPED.
 
 There is one deadline per process instead of a set of timers: what it means follows from the state, so no
@@ -31,6 +31,7 @@ from local_models.process_events import (
     Kill,
     LaunchEvent,
     ProbeEvent,
+    Quiet,
     RunCanary,
     Spawn,
     Spawned,
@@ -60,6 +61,8 @@ class Policy:
     """Fenced when requests are running and no step was made of any for this long; after half of it a canary is sent,
     which moves whoever only has nothing to do. None for an engine whose steps may take longer.
     """
+    quiet_limit: float = 30.0
+    """Without a step for this long although nothing seems to run: a canary is sent, and is work for it."""
     hang_limit: float = 30.0
     """How long it may stay fenced before it is ended and launched again."""
     grace: float = 10.0
@@ -116,7 +119,7 @@ def step(process: Process, event: Event, now: float, policy: Policy) -> Step:
     if event.launch != process.launch:
         return process, ()
     match event:
-        case HealthOk() | HealthFailed() | Stalled() | CanaryOk() | CanaryFailed():
+        case HealthOk() | HealthFailed() | Quiet() | Stalled() | CanaryOk() | CanaryFailed():
             return _probed(process, event, now, policy)
         case _:
             return _lived_or_died(process, event, now, policy)
@@ -144,6 +147,9 @@ def _probed(process: Process, event: ProbeEvent, now: float, policy: Policy) -> 
             return _healthy(process)
         case HealthFailed(why=why):
             return _unhealthy(process, why, now, policy)
+        case Quiet():
+            well, effects = _healthy(process)
+            return _with_canary(well) if well.state.serving else (well, effects)
         case Stalled(seconds=seconds):
             return _stalled(process, seconds, now, policy)
         case CanaryOk():
@@ -310,7 +316,7 @@ def _unhealthy(process: Process, why: str, now: float, policy: Policy) -> Step:
 def _stalled(process: Process, seconds: float, now: float, policy: Policy) -> Step:
     if not process.state.serving or policy.stall_limit is None:
         return process, ()
-    why = f"requests are running, and no step was made of any for {seconds:.0f} s"
+    why = f"/health says that it is well, but it has made no step for {seconds:.0f} s"
     slow = replace(process, state=EngineState.DEGRADED, detail=why)
     if seconds < policy.stall_limit:
         return _with_canary(slow)

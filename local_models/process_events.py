@@ -67,8 +67,15 @@ class HealthFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Quiet:
+    """/health said 200, and it has had nothing to do for so long that it may as well hang."""
+
+    launch: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stalled:
-    """/health said 200, but requests are running and no step was made of any for so many seconds."""
+    """/health said 200, but there is work for it and no step was made for so many seconds."""
 
     launch: int
     seconds: float
@@ -90,7 +97,7 @@ class CanaryFailed:
 
 
 LaunchEvent = Spawned | SpawnFailed | Exited | Unkillable
-ProbeEvent = HealthOk | HealthFailed | Stalled | CanaryOk | CanaryFailed
+ProbeEvent = HealthOk | HealthFailed | Quiet | Stalled | CanaryOk | CanaryFailed
 Event = Start | StopAsked | Tick | LaunchEvent | ProbeEvent
 
 

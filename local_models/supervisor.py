@@ -29,6 +29,7 @@ from local_models.process_events import (
     HealthFailed,
     HealthOk,
     Kill,
+    Quiet,
     RunCanary,
     Spawn,
     Spawned,
@@ -201,16 +202,22 @@ class EngineSupervisor:
                 self._metrics = None
             now = asyncio.get_running_loop().time()
             progress = progress.seen(self._metrics, now)
-            self._events.put_nowait(self._judged(number, verdict, progress.stood_still(now)))
+            self._events.put_nowait(self._judged(number, verdict, progress, now))
             await asyncio.sleep(_WATCH_S if self._process.state is EngineState.UP else _WATCH_CLOSELY_S)
 
-    def _judged(self, number: int, verdict: Verdict, stood_still: float) -> Event:
+    def _judged(self, number: int, verdict: Verdict, progress: Progress, now: float) -> Event:
+        policy, stood_still = self._launcher.policy, progress.stood_still(now)
         if not verdict.ok:
             return HealthFailed(number, verdict.why)
-        limit = self._launcher.policy.stall_limit
-        if limit is not None and stood_still >= limit / 2:
+        if policy.stall_limit is None:
+            return HealthOk(number)
+        if not progress.idle:
+            return Stalled(number, stood_still) if stood_still >= policy.stall_limit / 2 else HealthOk(number)
+        # The canary needs a moment: nobody waits for it.
+        asked = stood_still - policy.quiet_limit
+        if asked >= 2 * policy.stall_limit:
             return Stalled(number, stood_still)
-        return HealthOk(number)
+        return Quiet(number) if asked >= 0 else HealthOk(number)
 
     async def _follow_family(self) -> None:
         while True:

@@ -2,7 +2,8 @@
 `--vectors`, embeddings instead of chats.
 
 What a healthy engine never does is switched by arguments, or while it runs by POST /fake/health?mode=… : ok, sick,
-hang, stuck (requests are running and nothing comes of them) or stale (the same is said, until somebody asks).
+hang, stuck (requests are running and nothing comes of them), stale (the same is said, until somebody asks) or deaf
+(nothing is running, and nothing comes of what is asked).
 """
 
 import argparse
@@ -96,7 +97,7 @@ class FakeEngine:
         asked = json.loads((await receive())["body"])
         if self._options.bad_canary:
             return 500, b'{"error":{"message":"no"}}'
-        if self._health == "stuck":
+        if self._health in ("stuck", "deaf"):
             await asyncio.Event().wait()
         if self._health == "stale":
             self._health = "ok"

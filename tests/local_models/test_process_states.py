@@ -17,6 +17,7 @@ from local_models.process_events import (
     HealthOk,
     Kill,
     ProbeEvent,
+    Quiet,
     RunCanary,
     Spawn,
     Spawned,
@@ -78,6 +79,10 @@ CASES = {
     "one check failed": Case(UP, HealthFailed(1, "?"), EngineState.DEGRADED),
     "well again": Case(DEGRADED, HealthOk(1), EngineState.UP),
     "three checks failed": Case(DEGRADED, HealthFailed(1, "?"), EngineState.FENCED, deadline=50.0),
+    "nothing to do for long": Case(UP, Quiet(1), EngineState.UP, (RunCanary(1),)),
+    "nothing to do, and a canary under way": Case(replace(UP, canary_running=True), Quiet(1), EngineState.UP),
+    "well again, with nothing to do": Case(DEGRADED, Quiet(1), EngineState.UP, (RunCanary(1),)),
+    "nothing to do while it stops": Case(STOPPING, Quiet(1), EngineState.STOPPED, deadline=60.0),
     "no step for a while": Case(UP, Stalled(1, 2.0), EngineState.DEGRADED, (RunCanary(1),)),
     "no step, and a canary under way": Case(replace(UP, canary_running=True), Stalled(1, 2.1), EngineState.DEGRADED),
     "no step for too long": Case(DEGRADED, Stalled(1, 4.0), EngineState.FENCED, deadline=50.0),
@@ -252,7 +257,21 @@ def test_a_crash_forgets_the_process() -> None:
 WAITED_FOR = (EngineState.STARTING, EngineState.WARMING, EngineState.FENCED, EngineState.RESTARTING)
 ALIVE = (EngineState.WARMING, EngineState.UP, EngineState.DEGRADED, EngineState.FENCED)
 HAPPENINGS = st.sampled_from(
-    ["start", "stop", "tick", "exit", "bad", "health", "sick", "stall", "canary", "mute", "late exit", "left over"]
+    [
+        "start",
+        "stop",
+        "tick",
+        "exit",
+        "bad",
+        "health",
+        "sick",
+        "quiet",
+        "stall",
+        "canary",
+        "mute",
+        "late exit",
+        "left over",
+    ]
 )
 
 
@@ -266,6 +285,7 @@ def happening(name: str, launch: int) -> Event:
         "bad": Exited(launch, 3, "bad"),
         "health": HealthOk(launch),
         "sick": HealthFailed(launch, "?"),
+        "quiet": Quiet(launch),
         "stall": Stalled(launch, 4.0),
         "canary": CanaryOk(launch),
         "mute": CanaryFailed(launch, "?"),

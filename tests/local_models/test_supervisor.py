@@ -131,15 +131,16 @@ async def test_an_unwell_engine_is_degraded_then_fenced_and_may_recover(tmp_path
         assert (again.pid, again.restarts) == (first.pid, 0)
 
 
-async def test_an_engine_whose_health_hides_that_it_hangs_is_fenced_and_brought_back(tmp_path: Path) -> None:
-    """/health says 200, requests are running, no step is made, and a canary changes nothing."""
-    policy = dataclasses.replace(QUICK, stall_limit=1.0)
+@pytest.mark.parametrize("mode", ["stuck", "deaf"])
+async def test_an_engine_whose_health_hides_that_it_hangs_is_fenced_and_brought_back(tmp_path: Path, mode: str) -> None:
+    """/health says 200, requests are running or nothing seems to be, no step is made, and a canary changes nothing."""
+    policy = dataclasses.replace(QUICK, stall_limit=1.0, quiet_limit=1.0)
     async with bench(tmp_path, fake_spec(), FakeLauncher(policy)) as engine:
         first = await engine.until_state(EngineState.UP)
-        await _set_health(first, "stuck")
+        await _set_health(first, mode)
         fenced = await engine.until_state(EngineState.FENCED)
         assert fenced.hung
-        assert fenced.detail == "requests are running, and no step was made of any for 1 s"
+        assert "/health says that it is well, but it has made no step for" in fenced.detail
         assert not any(snapshot.hung for snapshot in engine.seen[:-1])
         second = await engine.until_state(EngineState.UP)
         assert (second.hung, second.restarts) == (False, 1)
