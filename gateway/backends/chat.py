@@ -1,6 +1,5 @@
 """Chat APIs over HTTP, whichever of them a provider or an engine speaks.
 
-aiohttp, because it costs a tenth of httpx per request and closes the upstream socket at once when cancelled.
 Foreign exceptions become BackendErrors here and nowhere else; what an upstream wrote in an error body goes no
 further than its `code` and `param`.
 """
@@ -14,13 +13,23 @@ from types import MappingProxyType
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
-import aiohttp
 import msgspec
 from msgspec import Struct
 
+from gateway.backends.aiohttp_transport import AiohttpTransport
 from gateway.backends.line import Line
+from gateway.backends.plain_transport import PlainTransport
 from gateway.backends.retry_after import MAX_SECONDS, retry_after
 from gateway.backends.stream import EventStream, Limits
+from gateway.backends.transport import (
+    ConnectTimedOut,
+    NotConnected,
+    Response,
+    Transport,
+    TransportError,
+    in_the_clear,
+    media_type,
+)
 from gateway.errors import BackendError, Broken, Refused, TimedOut, Unreachable
 from gateway.messages import Completion, JsonObject
 from gateway.wire.openai_api import OpenAIApi
@@ -31,7 +40,6 @@ T = TypeVar("T")
 _MAX_ANSWER_BYTES = 64 * 1024 * 1024
 _MAX_ERROR_BYTES = 64 * 1024
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
-_OPEN_HEADERS = MappingProxyType({"user-agent": "forebay"})
 _HEADERS = MappingProxyType(
     {
         "content-type": "application/json",
@@ -40,7 +48,7 @@ _HEADERS = MappingProxyType(
     }
 )
 _FOREIGN = (
-    *(TimeoutError, aiohttp.ClientError),
+    *(TimeoutError, TransportError),
     *(msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError),
 )
 _encode = msgspec.json.Encoder().encode
@@ -74,22 +82,15 @@ class ChatClient:
         self._name = name
         self._deadlines = deadlines
         self._api = api or OpenAIApi()
-        self._headers = {**_HEADERS, **headers}
         self._lines: WeakValueDictionary[str, Line] = WeakValueDictionary()
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=20, ssl=tls or True),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=deadlines.connect_s),
-            # With each request and not here: aiohttp sends what stands here to the proxy too, in the clear.
-            headers=_OPEN_HEADERS,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            proxy=proxy,
-        )
+        headers = {**_HEADERS, **headers}
+        self._any: Transport = AiohttpTransport(deadlines.connect_s, headers, tls=tls, proxy=proxy)
+        self._plain: Transport = self._any if proxy else PlainTransport(deadlines.connect_s, headers)
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._session.close()
+        await self._plain.close()
+        await self._any.close()
 
     def hang_up(self, url: str) -> None:
         """Wait no longer for anything from the server at `url`: it hangs. Who asks there from now on is not meant."""
@@ -115,9 +116,10 @@ class ChatClient:
             response = await line.within(partial(self._post, url, body), first)
         except _FOREIGN as error:
             raise _ours(self._name, error, "first_token") from error
-        if not response.content_type.startswith("text/event-stream"):
+        kind = media_type(response.headers)
+        if kind != "text/event-stream":
             response.close()
-            raise Broken(f"{self._name} answered a stream request with {response.content_type}")
+            raise Broken(f"{self._name} answered a stream request with {kind or 'nothing said of its kind'}")
         limits, reader = Limits(first, self._deadlines.idle_s, until), (api or self._api).events()
         return EventStream(self._name, response, reader, limits, line, self._pause_s(response.headers))
 
@@ -156,8 +158,9 @@ class ChatClient:
     def _until(self, deadline: float) -> float:
         return min(deadline, asyncio.get_running_loop().time() + self._deadlines.total_s)
 
-    async def _post(self, url: str, body: JsonObject) -> aiohttp.ClientResponse:
-        response = await self._session.post(url, data=_encode(body), headers=self._headers, allow_redirects=False)
+    async def _post(self, url: str, body: JsonObject) -> Response:
+        transport = self._plain if in_the_clear(url) else self._any
+        response = await transport.post(url, _encode(body))
         if response.status != 200:
             try:
                 raise await self._refused(response)
@@ -168,7 +171,7 @@ class ChatClient:
             raise Broken(f"{self._name} sent a compressed answer, which was not asked for")
         return response
 
-    async def _refused(self, response: aiohttp.ClientResponse) -> Refused:
+    async def _refused(self, response: Response) -> Refused:
         fault = self._api.fault(response.status, await _read(response, _MAX_ERROR_BYTES, cut=True))
         code, param = _identifier(fault.code), _identifier(fault.param)
         wait = retry_after(response.headers)
@@ -188,14 +191,14 @@ class ChatClient:
 def _ours(name: str, error: BaseException, stage: str) -> BackendError:
     """The one seam at which foreign errors become ours."""
     match error:
-        case aiohttp.ConnectionTimeoutError():
-            return TimedOut(f"{name}: no connection in time", stage="connect")
+        case ConnectTimedOut():
+            return TimedOut(f"{name}: {error}", stage="connect")
         case TimeoutError():
             return TimedOut(f"{name}: no answer in time", stage=stage)
-        case aiohttp.ClientConnectorError() | aiohttp.ClientHttpProxyError():
-            return _unreached(name, error)
-        case aiohttp.ClientError():
-            return Broken(f"{name}: the connection broke ({type(error).__name__})")
+        case NotConnected():
+            return Unreachable(f"{name}: {error}", retryable=not error.lasting)
+        case TransportError():
+            return Broken(f"{name}: the connection broke ({error})")
         case _:
             return Broken(f"{name} sent an answer that is not one of this API")
 
@@ -205,11 +208,11 @@ def _server(url: str) -> str:
     return "/".join(url.split("/", 3)[:3])
 
 
-async def _read(response: aiohttp.ClientResponse, limit: int, *, cut: bool = False) -> bytes:
+async def _read(response: Response, limit: int, *, cut: bool = False) -> bytes:
     """The body, up to `limit` bytes; what is longer is cut or refused."""
     chunks: list[bytes] = []
     size = 0
-    while chunk := await response.content.readany():
+    while chunk := await response.readany():
         chunks.append(chunk)
         size += len(chunk)
         if size > limit:
@@ -217,16 +220,6 @@ async def _read(response: aiohttp.ClientResponse, limit: int, *, cut: bool = Fal
                 break
             raise Broken(f"an answer is longer than {limit} bytes")
     return b"".join(chunks)
-
-
-def _unreached(name: str, error: aiohttp.ClientError) -> Unreachable:
-    """Nothing was sent. A certificate does not become another one by being asked for once more."""
-    if isinstance(error, aiohttp.ClientHttpProxyError):
-        return Unreachable(f"{name}: the proxy answered with status {error.status}")
-    cause = getattr(error, "certificate_error", None)
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return Unreachable(f"{name}: its certificate is not accepted: {cause.verify_message}", retryable=False)
-    return Unreachable(f"{name}: cannot connect")
 
 
 def _identifier(text: str | None) -> str | None:

@@ -8,11 +8,11 @@ Anything else is an error: a cut connection must never look like a finished answ
 import asyncio
 from contextlib import suppress
 
-import aiohttp
 import msgspec
 from msgspec import Struct
 
 from gateway.backends.line import Line
+from gateway.backends.transport import Response, TransportError
 from gateway.errors import Broken, TimedOut
 from gateway.messages import Delta, Usage
 from gateway.wire.sse import EventTooLong, SseDecoder
@@ -35,7 +35,7 @@ class EventStream:
     def __init__(
         self,
         name: str,
-        response: aiohttp.ClientResponse,
+        response: Response,
         reader: EventReader,
         limits: Limits,
         line: Line,
@@ -44,7 +44,6 @@ class EventStream:
         self._name = name
         self._line = line
         self._response = response
-        self._content = response.content
         self._clock = asyncio.get_running_loop().time
         self._reader = reader
         self._limits = limits
@@ -91,9 +90,9 @@ class EventStream:
         """Read past the last event: the end of the body follows in a packet of its own, and a connection that is left
         before it cannot be used again. Who does not send it in time pays with a new connection.
         """
-        with suppress(TimeoutError, aiohttp.ClientError):
+        with suppress(TimeoutError, TransportError):
             async with asyncio.timeout(_LAST_BYTES_S):
-                while await self._content.readany():
+                while await self._response.readany():
                     continue
 
     async def _read(self) -> bytes:
@@ -103,11 +102,11 @@ class EventStream:
         if pause >= limits.until:
             stage, pause = "total", limits.until
         try:
-            return await self._line.within(self._content.readany, pause)
+            return await self._line.within(self._response.readany, pause)
         except TimeoutError as error:
             raise TimedOut(f"{self._name}: the stream fell silent", stage=stage) from error
-        except aiohttp.ClientError as error:
-            raise Broken(f"{self._name}: the stream broke ({type(error).__name__})") from error
+        except TransportError as error:
+            raise Broken(f"{self._name}: the stream broke ({error})") from error
 
     def _pieces(self, data: bytes) -> list[Delta]:
         """What came before a break was said, and is billed: it goes out first, also when both came in one packet."""
