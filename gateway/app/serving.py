@@ -18,6 +18,7 @@ from gateway.config.schema import Server
 from gateway.errors import ForebayError
 from gateway.server.drain import Drain
 from gateway.server.http import Asgi
+from gateway.server.protocol import OneWriteProtocol
 
 _BACKLOG = 2048
 _KEEP_ALIVE_S = 75
@@ -167,7 +168,7 @@ def _server(app: Asgi, tls: ssl.SSLContext | None = None) -> _Server:
         proxy_headers=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_CUT_AFTER_S,
-        http="httptools",
+        http=OneWriteProtocol,
         ws="none",
         backlog=_BACKLOG,
     )

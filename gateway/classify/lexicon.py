@@ -6,10 +6,13 @@ What a group is worth for difficulty is not decided here but fitted (see `diffic
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 
 TOKEN = re.compile(r"[^\W_]+(?:'[a-z]+)?")
 NUMBER = "#"
+_HOUSE_RULES = 64
+"""How many different house rules are remembered."""
 """Stands for any number in a phrase."""
 
 DIFFICULTY = MappingProxyType(
@@ -210,6 +213,9 @@ class Lexicon:
 
     def __init__(self, groups: Mapping[str, str]) -> None:
         """`groups` maps names to phrases set apart by commas."""
+        # The house rules of a tool stand above each of its requests.
+        self.brevity = lru_cache(maxsize=_HOUSE_RULES)(self._brevity)
+        """How often a text asks for a short answer; what it was asked of lately it remembers."""
         self._by_first: dict[str, list[tuple[tuple[str, ...], str]]] = {}
         for name, phrases in groups.items():
             for phrase in phrases.split(","):
@@ -221,10 +227,15 @@ class Lexicon:
         found: dict[str, int] = {}
         by_first = self._by_first
         for position, token in enumerate(tokens):
-            for rest, name in by_first.get(token, ()):
-                if not rest or tuple(tokens[position + 1 : position + 1 + len(rest)]) == rest:
-                    found[name] = found.get(name, 0) + 1
+            if token in by_first:
+                for rest, name in by_first[token]:
+                    if not rest or tuple(tokens[position + 1 : position + 1 + len(rest)]) == rest:
+                        found[name] = found.get(name, 0) + 1
         return found
+
+    def _brevity(self, text: str) -> int:
+        tokens = tokenise(text)
+        return self.count(tokens).get("brevity", 0) + tokens.count("only")
 
 
 def tokenise(text: str) -> list[str]:

@@ -27,8 +27,7 @@ class Reading:
         self.groups = words.count(self.tokens)
         self.head = self.text[:_SCANNED]
         system = next((message.text() for message in messages if message.role in ("system", "developer")), "")
-        rules = lexicon.tokenise(system[:_SYSTEM_SCANNED])
-        self.system_brevity = words.count(rules).get("brevity", 0) + rules.count("only")
+        self.system_brevity = words.brevity(system[:_SYSTEM_SCANNED])
         self.has_system = bool(system)
         self.maths = len(lexicon.MATHS.findall(self.head)) if lexicon.may_hold_maths(self.head) else 0
         self.code = len(lexicon.CODE.findall(self.head)) if lexicon.may_hold_code(self.head) else 0

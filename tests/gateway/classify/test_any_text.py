@@ -169,5 +169,15 @@ def test_neither_does_it_grow_with_the_house_rules_or_the_conversation() -> None
         request = change(REQUEST, messages=(*said, Message("user", "why?")))
         return lines_run(lambda: SHIPPED_CLASSIFIER.classify(request, prompt))
 
-    assert lines("brief " * 100_000, 1) == lines("brief " * 100, 1)
+    # Not the same beginning: rules that were read lately are not read again.
+    assert lines("brief " * 100_000, 1) == lines(" brief" * 100, 1)
     assert lines("", 200) - lines("", 100) <= 5 * 100
+
+
+def test_house_rules_are_read_once() -> None:
+    """They stand above each request of a tool."""
+    prompt = estimate_prompt(REQUEST)
+    said = (Message("system", "Be brief, and polite, and nothing else, whoever asks."), Message("user", "why?"))
+    request = change(REQUEST, messages=said)
+    first, second, third = (lines_run(lambda: SHIPPED_CLASSIFIER.classify(request, prompt)) for _ in range(3))
+    assert second == third < first
