@@ -7,9 +7,8 @@ import pytest
 
 from tests.architecture.source import ROOT
 
-COMMANDS = tuple(
-    f"scripts/{name}" for name in ("run", "test", "check", "lock", "bench", "fit-difficulty", "vllm-cpu", "test-vllm")
-)
+NAMES = ("run", "test", "check", "lock", "bench", "fit-difficulty", "vllm-cpu", "test-vllm", "image-setup")
+COMMANDS = tuple(f"scripts/{name}" for name in NAMES)
 
 
 @pytest.mark.parametrize("name", [*COMMANDS, ".ci/run"])

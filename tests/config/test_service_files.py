@@ -47,16 +47,22 @@ def composed() -> dict[str, Any]:
     return service
 
 
-def instructions() -> list[tuple[str, str]]:
-    """The instructions of the Containerfile: the word and what follows, continued lines joined."""
-    text = re.sub(r"^#.*\n", "", (CONFIGS / "Containerfile").read_text("utf-8"), flags=re.MULTILINE)
+def instructions(file: str = "configs/Containerfile") -> list[tuple[str, str]]:
+    """The instructions of an image: the word and what follows, continued lines joined."""
+    text = re.sub(r"^#.*\n", "", (ROOT / file).read_text("utf-8"), flags=re.MULTILINE)
     lines = [line for line in text.replace("\\\n", " ").splitlines() if line.strip()]
     return [(line.split(maxsplit=1)[0], line.split(maxsplit=1)[1].strip()) for line in lines]
 
 
-def following(word: str) -> list[str]:
+def following(word: str, file: str = "configs/Containerfile") -> list[str]:
     """What follows every instruction of that word."""
-    return [rest for each, rest in instructions() if each == word]
+    return [rest for each, rest in instructions(file) if each == word]
+
+
+def copied(file: str) -> list[str]:
+    """What of the clone an image gets."""
+    lines = [line for line in following("COPY", file) if not line.startswith("--from")]
+    return sorted(path for line in lines for path in line.split()[:-1])
 
 
 def seconds(text: str) -> float:
@@ -128,6 +134,14 @@ def test_the_service_is_shut_in() -> None:
         assert settings[name] == ["yes"], name
 
 
+def test_what_hides_a_gpu_is_told_of() -> None:
+    """A vLLM that the service starts would find none; both settings are there to be taken back."""
+    said = (CONFIGS / "forebay.service").read_text("utf-8")
+    for name in ("PrivateDevices", "ProtectClock"):
+        assert f"#      {name}=no" in said
+        assert unit()[name] == ["yes"]
+
+
 def test_secrets_come_from_a_file_that_is_not_committed() -> None:
     """They stand in no unit, no image and no repository."""
     assert unit()["EnvironmentFile"] == [f"-{SECRETS}"]
@@ -164,10 +178,10 @@ def test_the_image_has_what_the_set_up_needs() -> None:
     assert (CONFIGS / service["build"]["context"]).resolve() == ROOT
     assert (ROOT / service["build"]["dockerfile"]).is_file()
     assert set(service["build"]["args"]) == {arg.partition("=")[0] for arg in following("ARG")}
-    copied = {path for line in following("COPY") if not line.startswith("--from") for path in line.split()[:-1]}
-    assert [path for path in sorted(copied) if not (ROOT / path).exists()] == []
+    there = copied("configs/Containerfile")
+    assert [path for path in there if not (ROOT / path).exists()] == []
     pinned = {path.name for path in ROOT.glob("requirements*.txt")} - {"requirements-dev.txt"}
-    assert copied >= pinned | {"pyproject.toml", "gateway", "local_models", "scripts", "README.md", "LICENSE"}
+    assert set(there) >= pinned | {"pyproject.toml", "gateway", "local_models", "scripts", "README.md", "LICENSE"}
     assert "COPY --from=build /opt/forebay /opt/forebay" in (CONFIGS / "Containerfile").read_text("utf-8")
 
 
