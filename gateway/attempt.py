@@ -6,7 +6,7 @@ from functools import partial
 
 from gateway.backends.breaker import Breaker
 from gateway.entry import Entry, tell
-from gateway.errors import AttemptError, BackendError, EngineGone, Reason, Rejected
+from gateway.errors import AttemptError, BackendError, Reason, Rejected
 from gateway.gate import Gate
 from gateway.gate.permits import Permit
 from gateway.messages import ChatRequest, Completion, Delta, Usage
@@ -23,11 +23,12 @@ _COUNT_S = 10.0
 
 
 class Attempts:
-    """Makes candidates answer. Holds one breaker per backend."""
+    """Makes candidates answer. Holds one breaker per backend, and one per standby."""
 
     def __init__(self, backends: Mapping[str, Backend], gate: Gate, max_attempts: int) -> None:
         self._backends = dict(backends)
-        self.breakers = {name: Breaker() for name in backends}
+        standbys = (backend.standby for backend in backends.values() if backend.standby is not None)
+        self.breakers = {each.spec.answerer: Breaker() for each in (*backends.values(), *standbys)}
         self._entry = Entry(self.breakers, gate, max_attempts)
 
     async def complete(
@@ -39,20 +40,21 @@ class Attempts:
 
     async def open(self, run: Run, candidate: Candidate, reason: Reason, *, alone: bool) -> "OpenAnswer":
         """The answer of `candidate` in pieces, once its first ones are there. Raises AttemptError."""
+        call = _TextCall(run, candidate, self._backends[candidate.backend])
         try:
-            return await self._open(run, candidate, reason, alone=alone)
-        except EngineGone:
-            if not alone:
+            return await self._open(run, candidate, reason, call, alone=alone)
+        except AttemptError as error:
+            if not self._entry.may_enter_again(run, error, call, alone=alone):
                 raise
-        return await self._open(run, candidate, reason, alone=alone)
+        return await self._open(run, candidate, reason, call, alone=alone)
 
     async def count(self, request: ChatRequest, decided: Decided) -> int | None:
         """The tokens of a prompt, as the first candidate counts them; None where it cannot tell at present."""
-        name, now = decided.route.candidates[0].backend, asyncio.get_running_loop().time()
-        if self.breakers[name].open_for(now) > 0:
+        backend, now = self._backends[decided.route.candidates[0].backend], asyncio.get_running_loop().time()
+        if self.breakers[backend.spec.answerer].open_for(now) > 0:
             return None
         try:
-            return await self._backends[name].count(request, min(decided.constraints.deadline, now + _COUNT_S))
+            return await backend.count(request, min(decided.constraints.deadline, now + _COUNT_S))
         except AttemptError:
             return None
 
@@ -60,15 +62,17 @@ class Attempts:
         """Fields of a request that a backend is never sent."""
         return self._backends[name].ignores(request)
 
-    async def _open(self, run: Run, candidate: Candidate, reason: Reason, *, alone: bool) -> "OpenAnswer":
-        backend, entry = self._backends[candidate.backend], self._entry
-        permit = await entry.enter(run, candidate, backend.spec, alone=alone)
+    async def _open(
+        self, run: Run, candidate: Candidate, reason: Reason, call: "_TextCall", *, alone: bool
+    ) -> "OpenAnswer":
+        entry = self._entry
+        permit, call = await entry.enter(run, candidate, call, alone=alone)
         try:
             while True:
-                attempt = entry.begin(run, candidate, reason, _TextCall(run, candidate, backend))
-                settled = Settlement(attempt, self.breakers[candidate.backend], backend.spec, run)
+                attempt = entry.begin(run, candidate, reason, call)
+                settled = Settlement(attempt, self.breakers[call.spec.answerer], call.spec, run)
                 try:
-                    stream = await backend.stream(_call(run, candidate, backend.spec))
+                    stream = await call.backend.stream(_call(run, candidate, call.spec))
                 except BackendError as error:
                     tell(permit, error)
                     settled.failed(error, nothing)
@@ -93,23 +97,24 @@ class _TextCall:
 
     def __init__(self, run: Run, candidate: Candidate, backend: Backend) -> None:
         self.spec = backend.spec
+        self.backend = backend
         self._run = run
         self._candidate = candidate
-        self._backend = backend
 
     @property
-    def served_by(self) -> str | None:
-        """The engine that answers at present."""
-        return self._backend.served_by
+    def standby(self) -> "_TextCall | None":
+        """The same call of its standby."""
+        other = self.backend.standby
+        return None if other is None else _TextCall(self._run, self._candidate, other)
 
     @property
     def ignored(self) -> tuple[str, ...]:
         """Fields of the request that the backend is never sent."""
-        return self._backend.ignores(self._run.request)
+        return self.backend.ignores(self._run.request)
 
     async def make(self) -> Completion:
         """Make it."""
-        return await self._backend.complete(_call(self._run, self._candidate, self.spec))
+        return await self.backend.complete(_call(self._run, self._candidate, self.spec))
 
     def expected(self) -> int:
         """Tokens of an answer that nobody has seen."""

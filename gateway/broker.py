@@ -182,7 +182,7 @@ class Broker:
     async def _ask(self, run: Run, step: Step) -> WholeAnswer:
         """One candidate's whole answer, scored."""
         attempt, completion = await self._stages.attempts.complete(run, step.candidate, step.reason, alone=run.alone)
-        attempt.score = self._stages.confidence.judge(run.request, completion, step.candidate.backend)
+        attempt.score = self._stages.confidence.judge(run.request, completion, attempt.answerer)
         return WholeAnswer(attempt, completion)
 
     async def _open(self, run: Run, step: Step) -> OpenAnswer:
@@ -198,7 +198,7 @@ class Broker:
             )
             await hold(answer, window)
             answer.attempt.score = self._stages.confidence.judge(
-                run.request, answer.completion(), step.candidate.backend, partial=not answer.ended
+                run.request, answer.completion(), answer.attempt.answerer, partial=not answer.ended
             )
         except BaseException:
             answer.cancel()

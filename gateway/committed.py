@@ -94,7 +94,7 @@ class CommittedAnswer:
         partial = status is not OutcomeStatus.OK
         try:
             self.attempt.score = self._confidence.judge(
-                self.run.request, self._answer.completion(), self.attempt.candidate.backend, partial=partial
+                self.run.request, self._answer.completion(), self.attempt.answerer, partial=partial
             )
         except Exception:
             # What cannot be judged is recorded all the same, and is not called complete.

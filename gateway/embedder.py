@@ -53,7 +53,7 @@ class Embedder:
         self._backends = dict(backends)
         self._record = record
         self._settings = settings
-        self.breakers = {name: Breaker() for name in backends}
+        self.breakers = {backend.spec.answerer: Breaker() for backend in backends.values()}
         self._entry = Entry(self.breakers, gate, settings.max_attempts)
 
     async def embed(self, request: EmbeddingRequest, identity: Identity) -> tuple[Vectors, Outcome]:
@@ -111,17 +111,14 @@ class Embedder:
 
 
 class _EmbedCall:
-    """A call for vectors; see `entry.Call`."""
+    """A call for vectors; see `entry.Call`. Vectors of another engine would not compare, so nobody stands by."""
+
+    standby: None = None
 
     def __init__(self, run: Journey[EmbeddingRequest], backend: VectorBackend) -> None:
         self.spec = backend.spec
         self._run = run
         self._backend = backend
-
-    @property
-    def served_by(self) -> str | None:
-        """The engine that answers at present."""
-        return self._backend.served_by
 
     @property
     def ignored(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ Here stands as well when the same backend is asked a second time: only where it 
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from gateway.backends.breaker import Breaker
 from gateway.errors import AttemptError, BackendError, Broken, EngineGone, Reason, Refused, Rejected
@@ -13,7 +13,7 @@ from gateway.gate import Gate
 from gateway.gate.permits import Permit
 from gateway.run import Attempt, Journey
 from gateway.settlement import UNTOLD_WAIT_S, Settlement
-from gateway.types import BackendSpec, Candidate
+from gateway.types import Answerer, BackendSpec, Candidate
 
 A = TypeVar("A")
 
@@ -28,8 +28,8 @@ class Callee(Protocol):
         """Whom it goes to."""
 
     @property
-    def served_by(self) -> str | None:
-        """The engine that answers at present."""
+    def standby(self) -> Self | None:
+        """Who will do while its engine is not up."""
 
     @property
     def ignored(self) -> tuple[str, ...]:
@@ -49,10 +49,13 @@ class Call(Callee, Protocol[A]):
         """Write down a complete answer."""
 
 
-class Entry:
-    """Lets calls through to backends, each of which has its breaker."""
+C = TypeVar("C", bound=Callee)
 
-    def __init__(self, breakers: Mapping[str, Breaker], gate: Gate, max_attempts: int) -> None:
+
+class Entry:
+    """Lets calls through to backends, each of which has its breaker, and its standby another."""
+
+    def __init__(self, breakers: Mapping[Answerer, Breaker], gate: Gate, max_attempts: int) -> None:
         self._breakers = breakers
         self._gate = gate
         self._max_attempts = max_attempts
@@ -63,20 +66,19 @@ class Entry:
         """A whole answer. `alone`: nobody else may give it. Raises AttemptError."""
         try:
             return await self._whole(run, candidate, reason, call, alone=alone)
-        except EngineGone:
-            # Who has nobody else to ask waits at the gate once more, for its successor.
-            if not alone:
+        except AttemptError as error:
+            if not self.may_enter_again(run, error, call, alone=alone):
                 raise
         return await self._whole(run, candidate, reason, call, alone=alone)
 
     async def _whole(
         self, run: Journey[Any], candidate: Candidate, reason: Reason, call: Call[A], *, alone: bool
     ) -> tuple[Attempt, A]:
-        permit = await self.enter(run, candidate, call.spec, alone=alone)
+        permit, call = await self.enter(run, candidate, call, alone=alone)
         try:
             while True:
                 attempt = self.begin(run, candidate, reason, call)
-                settled = Settlement(attempt, self._breakers[candidate.backend], call.spec, run)
+                settled = Settlement(attempt, self._breakers[call.spec.answerer], call.spec, run)
                 try:
                     answer = await call.make()
                 except BackendError as error:
@@ -97,9 +99,9 @@ class Entry:
         finally:
             permit.release()
 
-    async def enter(self, run: Journey[Any], candidate: Candidate, spec: BackendSpec, *, alone: bool) -> Permit:
-        """Leave to call a backend, to be given back. Raises Rejected."""
-        constraints = run.decided.constraints
+    async def enter(self, run: Journey[Any], candidate: Candidate, callee: C, *, alone: bool) -> tuple[Permit, C]:
+        """Leave to call a backend, to be given back, and who is to be called: it, or its standby. Raises Rejected."""
+        constraints, spec = run.decided.constraints, callee.spec
         forbidden = constraints.forbids(spec, candidate.tier)
         if forbidden is not None:
             raise Rejected(f"{candidate.backend} is not allowed for this request", reason=forbidden)
@@ -108,20 +110,27 @@ class Entry:
         engine = spec.engine
         # What an engine that is down has done says nothing of its successor, which is worth waiting for.
         if engine is None or self._gate.is_open(engine):
-            self._left_alone(candidate.backend)
+            self._left_alone(spec)
         if engine is None:
-            return Permit(lambda: None)
-        permit = await self._gate.enter(engine, constraints.sla, alone=alone, deadline=constraints.deadline)
+            return Permit(lambda: None), callee
+        other = callee.standby
+        # It can do less, perhaps: what it must not do waits for the engine.
+        standby = other is not None and constraints.forbids(other.spec, candidate.tier) is None
+        permit = await self._gate.enter(
+            engine, constraints.sla, alone=alone, deadline=constraints.deadline, standby=standby
+        )
+        if other is not None and permit.engine != engine:
+            callee = other
         try:
-            self._left_alone(candidate.backend)
+            self._left_alone(callee.spec)
         except Rejected:
             permit.release()
             raise
-        return permit
+        return permit, callee
 
-    def _left_alone(self, name: str) -> None:
+    def _left_alone(self, spec: BackendSpec) -> None:
         """Raises Rejected for a backend that keeps failing, or that has asked for a pause."""
-        breaker, now = self._breakers[name], asyncio.get_running_loop().time()
+        name, breaker, now = spec.name, self._breakers[spec.answerer], asyncio.get_running_loop().time()
         wait = breaker.open_for(now)
         if wait > 0 and breaker.told(now):
             raise Rejected(f"{name} wants no call for {wait:.0f} s", reason=Reason.RATE_LIMIT, retry_after=wait)
@@ -134,12 +143,20 @@ class Entry:
 
     def begin(self, run: Journey[Any], candidate: Candidate, reason: Reason, callee: Callee) -> Attempt:
         """The next attempt of a request, which is about to be made."""
-        attempt = Attempt(len(run.attempts) + 1, candidate, reason, callee.served_by)
+        attempt = Attempt(len(run.attempts) + 1, candidate, reason, callee.spec.engine)
         attempt.ignored = callee.ignored
         attempt.via = run.request.via(callee.spec)
         run.attempts.append(attempt)
-        self._breakers[candidate.backend].enter(asyncio.get_running_loop().time())
+        self._breakers[attempt.answerer].enter(asyncio.get_running_loop().time())
         return attempt
+
+    def may_enter_again(self, run: Journey[Any], error: AttemptError, callee: Callee, *, alone: bool) -> bool:
+        """Whether who has nobody else to ask goes to the gate once more: for the successor of an engine that has died,
+        or for the standby of one that broke off its answer, before anything of it was passed on.
+        """
+        if isinstance(error, Broken):
+            return alone and callee.standby is not None and len(run.attempts) < self._max_attempts
+        return alone and isinstance(error, EngineGone)
 
     async def may_retry(self, run: Journey[Any], error: BackendError, *, alone: bool) -> bool:
         """Whether the same backend is asked once more: only where nothing was billed, and nobody else would do."""
@@ -152,7 +169,7 @@ class Entry:
             if not alone or wait > _RETRY_WAIT_S:
                 return False
         then = asyncio.get_running_loop().time() + wait
-        breaker = self._breakers[run.attempts[-1].candidate.backend]
+        breaker = self._breakers[run.attempts[-1].answerer]
         if then >= run.decided.constraints.deadline or breaker.open_for(then) > 0:
             return False
         if wait:

@@ -26,7 +26,7 @@ class AttemptStatus(StrEnum):
 class AttemptRecord(Struct, frozen=True, kw_only=True):
     """One physical call. `reason` is why this backend was chosen, `error` why it failed, if it did.
 
-    `served_by` names the engine behind a local backend, which may be its standby.
+    `served_by` names the engine behind a local backend: its own, or the standby of that.
     """
 
     number: int

@@ -52,8 +52,8 @@ class Backend(Protocol):
         """Its static facts."""
 
     @property
-    def served_by(self) -> str | None:
-        """The engine that answers at present, None for a provider."""
+    def standby(self) -> "Backend | None":
+        """Who answers under the same name while its engine is not up, where there is somebody."""
 
     def ignores(self, request: ChatRequest) -> tuple[str, ...]:
         """Fields of `request` that this backend is never sent."""
@@ -74,10 +74,6 @@ class VectorBackend(Protocol):
     @property
     def spec(self) -> BackendSpec:
         """Its static facts."""
-
-    @property
-    def served_by(self) -> str | None:
-        """The engine that answers at present, None for a provider."""
 
     def ignores(self, request: EmbeddingRequest) -> tuple[str, ...]:
         """Fields of `request` that this backend is never sent."""

@@ -63,6 +63,15 @@ class RoutingTable:
         for name, spec in self.specs.items():
             if spec.engine == engine and spec.assumed:
                 self.specs[name] = structs.replace(spec, capabilities=capabilities)
+            elif spec.standby is not None and spec.standby.engine == engine and spec.standby.assumed:
+                standby = structs.replace(spec.standby, capabilities=capabilities)
+                self.specs[name] = structs.replace(spec, standby=standby)
+
+    def standby(self, backend: str) -> BackendSpec:
+        """The facts of the standby of a backend that has one."""
+        spec = self.specs[backend].standby
+        assert spec is not None
+        return spec
 
     def tier_of(self, backend: str) -> Tier:
         """The tier of a backend; one that stands in no tier can only be pinned and counts as premium."""

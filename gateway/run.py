@@ -8,7 +8,7 @@ from msgspec import Struct
 from gateway.errors import AnswerError, AttemptError, Code, Reason, Rejected
 from gateway.messages import ChatRequest, Request, Usage
 from gateway.outcome import AttemptRecord, AttemptStatus, Outcome, OutcomeStatus, PassedOver
-from gateway.types import Candidate, Classification, Constraints, Identity, Route, Score, TokenCount, Via
+from gateway.types import Answerer, Candidate, Classification, Constraints, Identity, Route, Score, TokenCount, Via
 
 R = TypeVar("R", bound=Request)
 
@@ -34,6 +34,11 @@ class Attempt:
         self.finish_reason: str | None = None
         self.score: Score | None = None
         self.error: AttemptError | None = None
+
+    @property
+    def answerer(self) -> Answerer:
+        """Who is called."""
+        return self.candidate.backend, self.served_by
 
     def elapsed(self) -> float:
         """Seconds since the call began."""

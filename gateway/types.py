@@ -15,6 +15,8 @@ from gateway.errors import Reason
 
 Via = Literal["completions", "chat"]
 """Which route of a backend a raw prompt took."""
+Answerer = tuple[str, str | None]
+"""Who really answers: a backend's name, and the engine behind it, None for a provider. Another one than its standby."""
 
 
 class Tier(StrEnum):
@@ -89,7 +91,8 @@ class BackendSpec(Struct, frozen=True, kw_only=True):
     `engine` names the process that serves it, None for a provider. `on_box` is what `local_only` asks for.
     `context` is prompt plus answer in tokens, None where nobody said. `assumed`: the capabilities are what its kind
     usually has, until its engine has said what it can. `vectors` names the vectors it gives instead of text: those of
-    two backends compare only where it is the same. `completions`: it goes on with raw prompts.
+    two backends compare only where it is the same. `completions`: it goes on with raw prompts. `standby` are the facts
+    of the engine that answers under the same name while `engine` is not up.
     """
 
     name: str
@@ -104,15 +107,20 @@ class BackendSpec(Struct, frozen=True, kw_only=True):
     max_output: int | None = None
     vectors: str | None = None
     completions: bool = False
+    standby: "BackendSpec | None" = None
+
+    @property
+    def answerer(self) -> Answerer:
+        """Whose failures are counted, and whose answers are calibrated."""
+        return self.name, self.engine
 
 
 class EngineView(Struct, frozen=True, kw_only=True):
     """One engine at this moment. `url` is where it listens, None while it does not.
 
     `ready`: it takes requests. `hung`: nothing more comes of those that it has taken. `given_up`: nobody expects it
-    back without help. `detail` is a line for people.
-    `served_by` names the process that answers, which may be a standby; `model` is what it calls its model.
-    `capabilities` are what it says it can do, None where it says nothing.
+    back without help. `detail` is a line for people. `model` is what it calls its model. `capabilities` are what it
+    says it can do, None where it says nothing.
     """
 
     name: str
@@ -121,7 +129,6 @@ class EngineView(Struct, frozen=True, kw_only=True):
     given_up: bool
     url: str | None
     detail: str
-    served_by: str
     model: str = ""
     capabilities: frozenset[Capability] | None = None
 

@@ -22,7 +22,11 @@ View = Callable[[str], EngineView | None]
 
 
 def connected(
-    facts: Callable[[], BackendSpec], config: Config, view: View, tls: ssl.SSLContext | None
+    facts: Callable[[], BackendSpec],
+    config: Config,
+    view: View,
+    tls: ssl.SSLContext | None,
+    standby: LocalBackend | None = None,
 ) -> tuple[BackendPort, ChatClient]:
     """The backend and the client whose connections it uses; close that one when done. Opens nothing yet.
 
@@ -30,12 +34,26 @@ def connected(
     """
     spec = facts()
     section = config.backends[spec.name]
-    client = _client(spec, section, tls)
-    profile = nouns.profile(section.params, config.engines.get(section.engine or ""))
-    if section.engine is not None:
-        return LocalBackend(facts, partial(view, section.engine), profile, client), client
+    if spec.engine is not None:
+        return connected_engine(facts, config, view, tls, standby)
+    client, profile = _client(spec, section, tls), nouns.profile(section.params, None)
     kind = AnthropicBackend if section.provider == "anthropic" else OpenAIBackend
     return kind(spec, section.base_url or "", profile, client), client
+
+
+def connected_engine(
+    facts: Callable[[], BackendSpec],
+    config: Config,
+    view: View,
+    tls: ssl.SSLContext | None,
+    standby: LocalBackend | None = None,
+) -> tuple[LocalBackend, ChatClient]:
+    """The same for what an engine serves: the backend's own, or its standby."""
+    spec = facts()
+    assert spec.engine is not None
+    section = config.backends[spec.name]
+    client, profile = _client(spec, section, tls), nouns.profile(section.params, config.engines[spec.engine])
+    return LocalBackend(facts, partial(view, spec.engine), profile, client, standby), client
 
 
 def connected_vectors(

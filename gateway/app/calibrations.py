@@ -9,6 +9,7 @@ from gateway.confidence import Calibration, Floors
 from gateway.confidence.evidence import Band
 from gateway.config.schema import Backend, Config
 from gateway.errors import ForebayError
+from gateway.types import Answerer
 from local_models.catalog import builtin_catalog
 from local_models.durable import write_atomically
 
@@ -35,13 +36,18 @@ def calibration_file(home: Path, backend: str) -> Path:
     return home / "calibration" / f"{backend}.json"
 
 
-def calibrations(config: Config, home: Path) -> dict[str, Calibration]:
-    """The calibration of every backend that has one. Raises CalibrationUnreadable."""
-    found = {}
+def calibrations(config: Config, home: Path) -> dict[Answerer, Calibration]:
+    """The calibration of every backend that has one, and of standbys. Raises CalibrationUnreadable."""
+    found: dict[Answerer, Calibration] = {}
     for name, backend in config.backends.items():
-        floors = _measured(config, backend, calibration_file(home, name)) or _shipped(config, backend)
+        floors = _measured(model_of(config, backend), calibration_file(home, name)) or _shipped(config, backend.engine)
         if floors:
-            found[name] = Calibration(floors=floors, default_temperature=default_temperature(backend))
+            calibration = Calibration(floors=floors, default_temperature=default_temperature(backend))
+            found[name, backend.engine] = calibration
+        standby = None if backend.engine is None else config.engines[backend.engine].standby
+        floors = None if standby is None else _of_standby(config, home, standby)
+        if floors:
+            found[name, standby] = Calibration(floors=floors, default_temperature=default_temperature(backend))
     return found
 
 
@@ -73,19 +79,26 @@ def model_of(config: Config, backend: Backend) -> str:
     return backend.model or ""
 
 
-def _measured(config: Config, backend: Backend, file: Path) -> dict[Band, Floors] | None:
-    """Floors measured here, if they are of the model that this backend has at present."""
+def _of_standby(config: Config, home: Path, engine: str) -> dict[Band, Floors] | None:
+    """Floors of an engine's model, which are those of any backend that it is more than the standby of."""
+    own = (name for name, backend in config.backends.items() if backend.engine == engine)
+    measured = (_measured(config.engines[engine].model or "", calibration_file(home, name)) for name in own)
+    return next(filter(None, measured), None) or _shipped(config, engine)
+
+
+def _measured(model: str, file: Path) -> dict[Band, Floors] | None:
+    """Floors measured here, if they are of the model that is there at present."""
     try:
         measured = msgspec.json.decode(file.read_bytes(), type=Measured)
     except FileNotFoundError:
         return None
     except (OSError, msgspec.DecodeError) as error:
         raise CalibrationUnreadable(f"{file}: {error}; delete it, or run `forebay calibrate` again") from error
-    return measured.floors if measured.model == model_of(config, backend) else None
+    return measured.floors if measured.model == model else None
 
 
-def _shipped(config: Config, backend: Backend) -> dict[Band, Floors] | None:
-    entry = builtin_catalog().get(model_of(config, backend))
-    if entry is None or backend.engine is None:
+def _shipped(config: Config, engine: str | None) -> dict[Band, Floors] | None:
+    entry = None if engine is None else builtin_catalog().get(config.engines[engine].model or "")
+    if entry is None:
         return None
     return {Band(band): Floors(low, usual) for band, (low, usual) in entry.confidence_floors.items()}

@@ -218,7 +218,6 @@ def _view(snapshot: EngineSnapshot) -> EngineView:
         given_up=state in (EngineState.QUARANTINE, EngineState.STOPPED),
         url=snapshot.url,
         detail=f"{state.value}: {snapshot.detail}" if snapshot.detail else state.value,
-        served_by=snapshot.name,
         model=snapshot.model,
         capabilities=None if snapshot.capabilities is None else capable(snapshot.capabilities),
     )

@@ -56,6 +56,14 @@ class Bounds(Struct, frozen=True, kw_only=True):
     escalation_allowed: bool
 
 
+class StandbyLine(Struct, frozen=True, kw_only=True):
+    """The engine that answers for a candidate while its own is not up; or `because` says why it may not."""
+
+    engine: str
+    model: str
+    because: str | None
+
+
 class CandidateLine(Struct, frozen=True, kw_only=True):
     """A backend that may answer, in its turn."""
 
@@ -65,6 +73,7 @@ class CandidateLine(Struct, frozen=True, kw_only=True):
     region: str
     on_box: bool
     expected_cost_usd: Decimal
+    standby: StandbyLine | None
 
 
 class ExcludedLine(Struct, frozen=True, kw_only=True):
@@ -171,7 +180,7 @@ def explained(
         imposed=decided.max_output is not None,
         constraints=_bounds(decided.constraints),
         signals=judged.signals,
-        candidates=tuple(_candidate(each, table) for each in route.candidates),
+        candidates=tuple(_candidate(each, table, decided.constraints) for each in route.candidates),
         excluded=tuple(_excluded(each, table, decided.constraints) for each in route.excluded),
         escalation=None if first is None else _outlook(first, decided, settings),
         refusal=None if first is not None else _refusal(route.excluded, decided.constraints),
@@ -197,7 +206,7 @@ def _bounds(constraints: Constraints) -> Bounds:
     )
 
 
-def _candidate(candidate: Candidate, table: RoutingTable) -> CandidateLine:
+def _candidate(candidate: Candidate, table: RoutingTable, constraints: Constraints) -> CandidateLine:
     spec = table.specs[candidate.backend]
     return CandidateLine(
         backend=candidate.backend,
@@ -206,7 +215,14 @@ def _candidate(candidate: Candidate, table: RoutingTable) -> CandidateLine:
         region=spec.region,
         on_box=spec.on_box,
         expected_cost_usd=_dollars(candidate.cost_nano),
+        standby=None if spec.standby is None else _standby(spec.standby, candidate.tier, constraints),
     )
+
+
+def _standby(spec: BackendSpec, tier: Tier, constraints: Constraints) -> StandbyLine:
+    reason = constraints.forbids(spec, tier)
+    because = None if reason is None else _because(Exclusion(spec.name, tier, reason), spec, constraints)
+    return StandbyLine(engine=spec.engine or "", model=spec.model, because=because)
 
 
 def _excluded(exclusion: Exclusion, table: RoutingTable, constraints: Constraints) -> ExcludedLine:

@@ -12,7 +12,7 @@ from typing import Self
 from prometheus_client import CollectorRegistry
 
 from gateway.app import nouns
-from gateway.app.backends import View, connected, connected_vectors, nowhere
+from gateway.app.backends import View, connected, connected_engine, connected_vectors, nowhere
 from gateway.app.calibrations import calibrations
 from gateway.app.decision import classifier, policy
 from gateway.app.engines import Engines, engine_specs
@@ -21,6 +21,7 @@ from gateway.app.trust import Trust
 from gateway.attempt import Attempts
 from gateway.backends.breaker import Breaker
 from gateway.backends.chat import ChatClient
+from gateway.backends.local import LocalBackend
 from gateway.broker import Broker, Stages
 from gateway.confidence import Confidence
 from gateway.config.schema import Config
@@ -47,7 +48,7 @@ from gateway.telemetry.backlog import LedgerCollector, LogCollector
 from gateway.telemetry.gpus import GpuCollector
 from gateway.telemetry.metrics import GateCollector
 from gateway.throttle import EscalationThrottle
-from gateway.types import EngineView
+from gateway.types import Answerer, BackendSpec, EngineView
 from local_models.gpuwatch import GpuWatch
 
 
@@ -65,13 +66,12 @@ class Gateway:
         self.drain = Drain()
         self.table: RoutingTable = nouns.routing_table(config)
         self.identities: Identities = nouns.identities(config)
-        self.gate = Gate(
-            {name: engine.parallel for name, engine in config.engines.items()}, nouns.gate_settings(config)
-        )
+        slots = {name: engine.parallel for name, engine in config.engines.items()}
+        self.gate = Gate(slots, nouns.gate_settings(config), nouns.standbys(config))
         self._trust = Trust(config)
         self._stack = AsyncExitStack()
         self.engines: Engines | None = None
-        self._breakers: Mapping[str, Breaker] = {}
+        self._breakers: Mapping[Answerer, Breaker] = {}
         self._clients: list[ChatClient] = []
         self.ledger: SqliteLedger
         self.broker: Broker
@@ -136,8 +136,8 @@ class Gateway:
     def _engine_came_up(self, engine: EngineView) -> None:
         if engine.capabilities is not None:
             self.table.learn(engine.name, engine.capabilities)
-        for name, breaker in self._breakers.items():
-            if self.config.backends[name].engine == engine.name:
+        for (_, name), breaker in self._breakers.items():
+            if name == engine.name:
                 breaker.forget()
 
     def _engine_hung(self, engine: EngineView) -> None:
@@ -166,9 +166,19 @@ class Gateway:
         for name, spec in self.table.specs.items():
             if spec.vectors is None:
                 facts = partial(self.table.specs.__getitem__, name)
-                found[name], client = connected(facts, self.config, self._view, self._trust.context(name))
+                standby, tls = self._standby(spec, stack), self._trust.context(name)
+                found[name], client = connected(facts, self.config, self._view, tls, standby)
                 self._own(client, stack)
         return found
+
+    def _standby(self, spec: BackendSpec, stack: AsyncExitStack) -> LocalBackend | None:
+        """Who answers under a backend's name while its engine is not up."""
+        if spec.standby is None or spec.standby.engine is None:
+            return None
+        facts, tls = partial(self.table.standby, spec.name), self._trust.engine_context(spec.standby.engine)
+        backend, client = connected_engine(facts, self.config, self._view, tls)
+        self._own(client, stack)
+        return backend
 
     def _embedder(self, recorder: Recorder, stack: AsyncExitStack) -> Embedder:
         found = {}

@@ -14,7 +14,7 @@ from gateway.broker import BrokerSettings
 from gateway.classify import DEFAULT_TASKS, TaskRule
 from gateway.config.promises import SlaClass as SlaSection
 from gateway.config.schema import Backend, Config, Engine, Params, Timeouts
-from gateway.config.sites import default_regions, sites, tenant_regions
+from gateway.config.sites import default_regions, engine_site, sites, tenant_regions
 from gateway.config.vectors import gives_vectors
 from gateway.embedder import EmbedderSettings
 from gateway.escalation import Limits
@@ -49,6 +49,7 @@ def backend_specs(config: Config) -> dict[str, BackendSpec]:
     specs = {}
     for name, backend in config.backends.items():
         engine = None if backend.engine is None else config.engines[backend.engine]
+        standby = None if engine is None or engine.standby is None else _standby_spec(config, name, engine.standby)
         # What concerns an answer in words, a backend that gives vectors has none of.
         declared = frozenset[Capability]() if gives_vectors(config, backend) else _declared(backend, engine)
         specs[name] = BackendSpec(
@@ -65,8 +66,33 @@ def backend_specs(config: Config) -> dict[str, BackendSpec]:
             vectors=_vectors(config, backend, engine),
             # Every engine speaks the whole contract.
             completions=backend.completions or engine is not None,
+            standby=standby,
         )
     return specs
+
+
+def standbys(config: Config) -> dict[str, str]:
+    """The engines that have a standby, and which."""
+    return {name: engine.standby for name, engine in config.engines.items() if engine.standby is not None}
+
+
+def _standby_spec(config: Config, name: str, standby: str) -> BackendSpec:
+    """The facts of another engine that answers under a backend's name: its own, within what the backend may have."""
+    backend, engine, place = config.backends[name], config.engines[standby], engine_site(config, standby)
+    declared = engine.capabilities
+    return BackendSpec(
+        name=name,
+        model=engine.model or name,
+        region=place.region,
+        price=_price(backend),
+        engine=standby,
+        on_box=place.on_box,
+        capabilities=capable(_usual_of(engine) if declared is None else declared),
+        assumed=declared is None,
+        context=min(backend.context or engine.context, engine.context),
+        max_output=backend.max_output,
+        completions=True,
+    )
 
 
 def routing_table(config: Config) -> RoutingTable:
@@ -247,5 +273,9 @@ def _declared(backend: Backend, engine: Engine | None) -> frozenset[Capability] 
 
 def _usual(backend: Backend, engine: Engine | None) -> frozenset[Capability]:
     if engine is not None:
-        return _OF_ENGINE if engine.kind == "llama_cpp" else _OF_SERVERS
+        return _usual_of(engine)
     return _OF_ANTHROPIC if backend.provider == "anthropic" else _OF_OPENAI
+
+
+def _usual_of(engine: Engine) -> frozenset[Capability]:
+    return _OF_ENGINE if engine.kind == "llama_cpp" else _OF_SERVERS

@@ -25,11 +25,16 @@ class Trust:
     def context(self, backend: str) -> ssl.SSLContext | None:
         """For a backend by its name; None where nothing is called over TLS. Raises TrustUnusable."""
         section = self._config.backends[backend]
-        urls: tuple[str, ...] = (section.base_url or "",)
-        ca, key = section.ca, f"backends.{backend}.ca"
         if section.engine is not None:
-            engine = self._config.engines[section.engine]
-            urls, ca, key = engine.urls, engine.ca, f"engines.{section.engine}.ca"
+            return self.engine_context(section.engine)
+        return self._context((section.base_url or "",), section.ca, f"backends.{backend}.ca")
+
+    def engine_context(self, name: str) -> ssl.SSLContext | None:
+        """The same for an engine."""
+        engine = self._config.engines[name]
+        return self._context(engine.urls, engine.ca, f"engines.{name}.ca")
+
+    def _context(self, urls: tuple[str, ...], ca: str | None, key: str) -> ssl.SSLContext | None:
         if not any(url.startswith("https://") for url in urls):
             return None
         if ca is not None:

@@ -26,7 +26,7 @@ _MAX_TOKENS = 4096
 class AnthropicBackend:
     """Calls `base_url`, which may end in the version, by a model name and a key that only this object knows."""
 
-    served_by: str | None = None
+    standby: None = None
 
     def __init__(self, spec: BackendSpec, base_url: str, profile: Profile, client: ChatClient) -> None:
         self.spec = spec

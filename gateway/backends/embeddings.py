@@ -14,8 +14,6 @@ from gateway.wire.openai_embeddings import decode_embeddings, embedding_body
 class ProviderVectors:
     """Calls `base_url` with a model name and a key that only this object knows."""
 
-    served_by: str | None = None
-
     def __init__(self, spec: BackendSpec, base_url: str, profile: Profile, client: ChatClient) -> None:
         self.spec = spec
         self._url = base_url.rstrip("/") + "/embeddings"
@@ -42,11 +40,6 @@ class EngineVectors:
         self._engine = EngineAddress(spec, view)
         self._profile = profile
         self._client = client
-
-    @property
-    def served_by(self) -> str | None:
-        """The engine that answers at present."""
-        return self._engine.served_by
 
     def ignores(self, request: EmbeddingRequest) -> tuple[str, ...]:
         """Fields of `request` that this model refuses and is not sent."""

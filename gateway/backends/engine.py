@@ -15,12 +15,6 @@ class EngineAddress:
         self._view = view
 
     @property
-    def served_by(self) -> str | None:
-        """The process that answers at present."""
-        view = self._view()
-        return None if view is None else view.served_by
-
-    @property
     def model(self) -> str:
         """What it calls its model."""
         view = self._view()

@@ -16,7 +16,7 @@ from gateway.wire.openai_upstream import developer_as_system
 
 
 class LocalBackend:
-    """Calls whatever engine serves this backend's name at the moment. `view` says where that is."""
+    """Calls an engine. `view` says where that is at the moment, `standby` who calls another one in its place."""
 
     def __init__(
         self,
@@ -24,21 +24,18 @@ class LocalBackend:
         view: Callable[[], EngineView | None],
         profile: Profile,
         client: ChatClient,
+        standby: "LocalBackend | None" = None,
     ) -> None:
         self._facts = facts
         self._engine = EngineAddress(facts(), view)
         self._profile = profile
         self._client = client
+        self.standby = standby
 
     @property
     def spec(self) -> BackendSpec:
         """What is known of it, with what its engine has said it can do."""
         return self._facts()
-
-    @property
-    def served_by(self) -> str | None:
-        """The engine that answers at present."""
-        return self._engine.served_by
 
     def ignores(self, request: ChatRequest) -> tuple[str, ...]:
         """Fields of `request` that this model refuses and is not sent."""

@@ -13,7 +13,7 @@ from gateway.types import BackendSpec
 class OpenAIBackend:
     """Calls `base_url` with a model name and a key that only this object knows."""
 
-    served_by: str | None = None
+    standby: None = None
 
     def __init__(self, spec: BackendSpec, base_url: str, profile: Profile, client: ChatClient) -> None:
         self.spec = spec

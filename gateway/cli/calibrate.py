@@ -179,7 +179,8 @@ def _kept(terminal: Terminal, config: Config, measured: tuple[Calibrated, ...], 
 def _today(terminal: Terminal, config: Config, folder: Path) -> dict[str, Mapping[Band, Floors]]:
     """The floors in force; none where they cannot be read, which is what this command mends."""
     try:
-        return {name: each.floors for name, each in calibrations(config, folder).items()}
+        found = calibrations(config, folder)
+        return {name: each.floors for (name, by), each in found.items() if by == config.backends[name].engine}
     except CalibrationUnreadable as error:
         terminal.error(str(error))
         return {}

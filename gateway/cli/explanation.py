@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gateway.app.explanation import Bounds, CandidateLine, ExcludedLine, Explanation, Outlook
+from gateway.app.explanation import Bounds, CandidateLine, ExcludedLine, Explanation, Outlook, StandbyLine
 from gateway.cli.columns import columns
 from gateway.cli.summary import dollars
 from gateway.types import Signal
@@ -110,7 +110,13 @@ def _candidates(lines: Sequence[CandidateLine]) -> Table:
         where = f"this box, {line.region}" if line.on_box else line.region
         cost = f"${dollars(line.expected_cost_usd)}" if line.expected_cost_usd else "free"
         table.add_row(line.tier, line.backend, line.model, where, cost)
+        if line.standby is not None:
+            table.add_row("", f"else {line.standby.engine}", line.standby.model, _standing_by(line.standby), "")
     return table
+
+
+def _standing_by(standby: StandbyLine) -> str:
+    return "while its engine is not up" if standby.because is None else f"not for this: {standby.because}"
 
 
 def _excluded(lines: Sequence[ExcludedLine]) -> Table:

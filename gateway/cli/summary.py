@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from gateway.cli.lengths import lengths
 from gateway.config.addresses import listen_address, loopback
-from gateway.config.schema import Config, Server, Tenant
+from gateway.config.schema import Config, Engine, Server, Tenant
 from gateway.config.sites import default_regions, eligible, engine_on_box, site, sites, tenant_regions
 from gateway.config.vectors import embedders, gives_vectors
 from gateway.types import TIERS, Tier
@@ -108,13 +108,17 @@ def _backend(config: Config, name: str) -> BackendLine:
         tier=next((tier for tier in TIERS if name in _names(config, tier)), None),
         vectors=gives_vectors(config, backend),
         model=backend.model if engine is None else engine.model,
-        via=f"engine {backend.engine}" if engine is not None else str(backend.provider),
+        via=str(backend.provider) if engine is None else f"engine {backend.engine}{_standby(engine)}",
         region=place.region,
         on_box=place.on_box,
         input=cost[0],
         output=cost[1],
         cached=cost[0] if cost[2] is None else cost[2],
     )
+
+
+def _standby(engine: Engine) -> str:
+    return "" if engine.standby is None else f", else {engine.standby}"
 
 
 def _tenant(config: Config, name: str, tenant: Tenant) -> TenantLine:

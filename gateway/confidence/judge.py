@@ -10,7 +10,7 @@ from gateway.confidence.structure import structure_holds
 from gateway.confidence.text import hedges, is_refusal, repeats, triggered
 from gateway.errors import Reason
 from gateway.messages import ChatRequest, Choice, Completion, Usage, UsageQuality
-from gateway.types import Contribution, Score
+from gateway.types import Answerer, Contribution, Score
 
 # Factors, not verdicts: one doubt lowers a score, and what nothing can excuse ends below every sensible threshold.
 # Without token evidence an answer that nothing speaks against is good enough, but never beyond doubt.
@@ -30,17 +30,17 @@ class _Judged(Struct, frozen=True):
 
 
 class Confidence:
-    """Scores answers. Holds each backend's calibration and the words the operator watches for."""
+    """Scores answers. Holds the calibration of whoever gives them and the words the operator watches for."""
 
-    def __init__(self, calibrations: Mapping[str, Calibration], trigger_words: tuple[str, ...]) -> None:
+    def __init__(self, calibrations: Mapping[Answerer, Calibration], trigger_words: tuple[str, ...]) -> None:
         self._calibrations = dict(calibrations)
         self._trigger_words = tuple(word.lower() for word in trigger_words)
 
-    def judge(self, request: ChatRequest, completion: Completion, backend: str, *, partial: bool = False) -> Score:
-        """The score of an answer of `backend`; of several choices, that of the worst. `partial`: not at its end."""
-        judged = [
-            self._choice(request, choice, completion.usage, backend, partial=partial) for choice in completion.choices
-        ]
+    def judge(self, request: ChatRequest, completion: Completion, by: Answerer, *, partial: bool = False) -> Score:
+        """The score of an answer given `by` somebody; of several choices, that of the worst. `partial`: not at its
+        end.
+        """
+        judged = [self._choice(request, choice, completion.usage, by, partial=partial) for choice in completion.choices]
         if not judged:
             return Score(value=None)
         worst = min(judged, key=_rank)
@@ -51,11 +51,11 @@ class Confidence:
             valid=all(each.valid for each in judged),
         )
 
-    def _choice(self, request: ChatRequest, choice: Choice, usage: Usage, backend: str, *, partial: bool) -> _Judged:
+    def _choice(self, request: ChatRequest, choice: Choice, usage: Usage, by: Answerer, *, partial: bool) -> _Judged:
         contributions = list(self._words(choice, partial=partial))
         problem: Reason | None = None
         valid = True
-        tokens = self._tokens(request, choice, backend)
+        tokens = self._tokens(request, choice, by)
         if tokens is None:
             contributions.insert(0, Contribution("tokens_unknown", _UNKNOWN_TOKENS))
         else:
@@ -74,12 +74,12 @@ class Confidence:
                 problem = Reason.CONTENT_FILTER
         return _Judged(tuple(contributions), problem, valid)
 
-    def _tokens(self, request: ChatRequest, choice: Choice, backend: str) -> float | None:
+    def _tokens(self, request: ChatRequest, choice: Choice, by: Answerer) -> float | None:
         """Trust by token evidence, or None where it is unknown.
 
         A grammar forces tokens the model may find unlikely, so under one the raw log-probabilities say nothing.
         """
-        calibration = self._calibrations.get(backend)
+        calibration = self._calibrations.get(by)
         if calibration is None or request.structured:
             return None
         temperature = request.sampling.temperature

@@ -98,6 +98,8 @@ class Engine(Section):
     """attached and not on the box: the region it stands in."""
     ca: FilePath | None = None
     """attached over https: a file of certificates (PEM); theirs must lead to one of them, not to this machine's."""
+    standby: Name | None = None
+    """The engine that answers in its place while it is not up, under the same backend's name."""
     capabilities: frozenset[Capability] | None = None
     """What it can do. llama_cpp: what the engine says once it is up, unless given; vllm, attached: give tools
     where that server calls tools."""

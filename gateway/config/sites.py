@@ -31,9 +31,15 @@ def engine_on_box(engine: Engine) -> bool:
 def site(config: Config, backend: Backend) -> Site | None:
     """Where a backend works; None where it names no engine there is, nor a provider."""
     if backend.engine is not None:
-        engine = config.engines.get(backend.engine)
-        return None if engine is None else _engine_site(config, engine)
+        return engine_site(config, backend.engine) if backend.engine in config.engines else None
     return None if backend.provider is None else Site(backend.region or UNKNOWN_REGION, on_box=False)
+
+
+def engine_site(config: Config, name: str) -> Site:
+    """Where an engine works."""
+    engine = config.engines[name]
+    on_box = engine_on_box(engine)
+    return Site(config.server.region if on_box else engine.region or UNKNOWN_REGION, on_box)
 
 
 def sites(config: Config) -> dict[str, Site]:
@@ -72,8 +78,3 @@ def eligible(places: Mapping[str, Site], regions: frozenset[str] | None, *, loca
 
 def _allowed(config: Config, regions: Literal["any"] | tuple[str, ...]) -> frozenset[str] | None:
     return None if regions == "any" else expanded(config, regions)
-
-
-def _engine_site(config: Config, engine: Engine) -> Site:
-    on_box = engine_on_box(engine)
-    return Site(config.server.region if on_box else engine.region or UNKNOWN_REGION, on_box)

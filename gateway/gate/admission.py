@@ -2,12 +2,14 @@
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
 
 from msgspec import Struct
 
 from gateway.errors import Reason, Rejected
-from gateway.gate.permits import Permit, PermitQueue, QueueFull
+from gateway.gate.permits import MovedOn, Permit, PermitQueue, QueueFull
 from gateway.gpus import GpuSnapshot
 from gateway.types import EngineView, GateState, SlaClass
 
@@ -30,15 +32,29 @@ class GateSettings(Struct, frozen=True, kw_only=True):
 
 
 class _Engine:
-    """What the gate knows of one engine: its permits, its state, and how long a permit is usually held."""
+    """What the gate knows of one engine: its permits, its state, and how long a permit is usually held. `changed`
+    hears of whatever may have become of its state.
+    """
 
-    def __init__(self, slots: int, max_waiting: int) -> None:
+    def __init__(self, slots: int, max_waiting: int, changed: Callable[[], None]) -> None:
         self.permits = PermitQueue(slots, max_waiting)
         self.view: EngineView | None = None
         self.hold_s = _FIRST_GUESS_S
         self._in_flight = 0
         self._broken = 0
         self._doubt: asyncio.TimerHandle | None = None
+        self._broken_off = False
+        self._changed = changed
+
+    @property
+    def absent(self) -> bool:
+        """Whether a standby should answer for it. While a doubt is weighed it is there: most pass in a moment."""
+        return self.view is None or not self.view.ready or self._broken_off
+
+    @property
+    def given_up(self) -> bool:
+        """Whether nobody expects it back."""
+        return self.view is not None and self.view.given_up
 
     @property
     def ready(self) -> bool:
@@ -73,29 +89,37 @@ class _Engine:
 
     def _weigh(self) -> None:
         if 2 * self._broken > self._in_flight:
+            self._broken_off = True
+            self._changed()
             self._doubt = asyncio.get_running_loop().call_later(_DOUBT_S - _GATHER_S, self._trust_again)
         else:
             self._trust_again()
 
     def _trust_again(self) -> None:
-        self._doubt = None
+        self._doubt, self._broken_off = None, False
         self._open_or_shut()
 
     def _forget_doubt(self) -> None:
         if self._doubt is not None:
             self._doubt.cancel()
-            self._doubt = None
+            self._doubt, self._broken_off = None, False
 
     def _open_or_shut(self) -> None:
         self.permits.set_open(is_open=self.view is not None and self.view.ready and self._doubt is None)
+        self._changed()
 
 
 class Gate:
-    """Admission to every engine of this box."""
+    """Admission to every engine of this box. `standbys` maps engines to those that answer while they are not up."""
 
-    def __init__(self, slots: Mapping[str, int], settings: GateSettings) -> None:
+    def __init__(
+        self, slots: Mapping[str, int], settings: GateSettings, standbys: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self._settings = settings
-        self._engines = {name: _Engine(count, settings.max_waiting) for name, count in slots.items()}
+        self._standbys = dict(standbys)
+        self._engines = {
+            name: _Engine(count, settings.max_waiting, partial(self._changed, name)) for name, count in slots.items()
+        }
         self._gpus = GpuSnapshot(reason="not looked at yet")
 
     def update(self, view: EngineView) -> None:
@@ -117,20 +141,26 @@ class Gate:
         """Whether engine `name` takes requests at present, free slots or not."""
         return self._engines[name].permits.is_open
 
-    async def enter(self, name: str, sla: SlaClass, *, alone: bool, deadline: float) -> Permit:
-        """A permit for engine `name`. `alone`: no other backend may answer, so waiting longer is worth it.
+    async def enter(self, name: str, sla: SlaClass, *, alone: bool, deadline: float, standby: bool = False) -> Permit:
+        """A permit for engine `name`. `alone`: no other backend may answer, so waiting longer is worth it. `standby`:
+        that of its standby will do while it is not up; whoever waits goes with whoever answers.
 
         Raises Rejected with `no_capacity` or `engine_unhealthy`, and in how many seconds to come back.
         """
-        engine = self._engines[name]
-        if engine.view is not None and engine.view.given_up:
-            raise _rejected(engine, name)
-        timeout = min(self._patience(sla, alone=alone), deadline - asyncio.get_running_loop().time())
-        try:
-            permit = await engine.permits.acquire(sla.priority, timeout)
-        except (TimeoutError, QueueFull) as error:
-            raise _rejected(engine, name) from error
-        return self._timed(engine, permit)
+        clock = asyncio.get_running_loop().time
+        until = min(clock() + self._patience(sla, alone=alone), deadline)
+        while True:
+            at = self._answering(name) if standby else name
+            engine = self._engines[at]
+            if engine.given_up:
+                raise _rejected(engine, at)
+            try:
+                permit = await engine.permits.acquire(sla.priority, until - clock(), movable=standby)
+            except MovedOn:
+                continue
+            except (TimeoutError, QueueFull) as error:
+                raise _rejected(engine, at) from error
+            return self._timed(at, engine, permit)
 
     def states(self) -> list[GateState]:
         """Every engine, in the order of the configuration."""
@@ -146,6 +176,21 @@ class Gate:
             for name, engine in self._engines.items()
         ]
 
+    def _answering(self, name: str) -> str:
+        """The engine, or its standby while it is not up and that one is, or has at least not been given up as well."""
+        other, engine = self._standbys.get(name), self._engines[name]
+        if other is None or not engine.absent:
+            return name
+        standby = self._engines[other]
+        return other if not standby.absent or (engine.given_up and not standby.given_up) else name
+
+    def _changed(self, name: str) -> None:
+        """An engine may have come or gone: those who wait where nobody answers for them any more go on."""
+        for engine, standby in self._standbys.items():
+            if name in (engine, standby):
+                other = engine if self._answering(engine) == standby else standby
+                self._engines[other].permits.move_on()
+
     def _patience(self, sla: SlaClass, *, alone: bool) -> float:
         if alone:
             return self._settings.max_wait_alone_s
@@ -153,7 +198,7 @@ class Gate:
             return self._settings.max_wait_s
         return min(self._settings.max_wait_s, _WAIT_SHARE * sla.ttft_s)
 
-    def _timed(self, engine: _Engine, permit: Permit) -> Permit:
+    def _timed(self, name: str, engine: _Engine, permit: Permit) -> Permit:
         clock = asyncio.get_running_loop().time
         entered = clock()
 
@@ -161,7 +206,7 @@ class Gate:
             engine.hold_s += _SMOOTHING * (clock() - entered - engine.hold_s)
             permit.release()
 
-        return Permit(release, engine.doubt)
+        return Permit(release, engine.doubt, name)
 
 
 def _rejected(engine: _Engine, name: str) -> Rejected:

@@ -11,7 +11,11 @@ from gateway.types import Priority
 class Permit:
     """The right to use one slot of an engine, until `release`."""
 
-    def __init__(self, release: Callable[[], None], doubt: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, release: Callable[[], None], doubt: Callable[[], None] = lambda: None, engine: str | None = None
+    ) -> None:
+        """`engine` is the one whose slot it is."""
+        self.engine = engine
         self._release: Callable[[], None] | None = release
         self._doubt = doubt
 
@@ -33,6 +37,10 @@ class QueueFull(Exception):
     """So many wait already that another would only wait in vain."""
 
 
+class MovedOn(Exception):
+    """Somebody else answers now for those who wait here."""
+
+
 class PermitQueue:
     """Permits for one engine. Higher priority goes first; within a priority, first come, first served.
 
@@ -45,6 +53,7 @@ class PermitQueue:
         self._max_waiting = max_waiting
         self._open = False
         self._waiters: list[_Place] = []
+        self._movable: set[asyncio.Future[Permit]] = set()
         self._order = itertools.count()
 
     @property
@@ -62,8 +71,14 @@ class PermitQueue:
         self._open = is_open
         self._admit()
 
-    async def acquire(self, priority: Priority, patience: float) -> Permit:
-        """A permit, within `patience` seconds. Raises TimeoutError or QueueFull."""
+    def move_on(self) -> None:
+        """Send those who wait and are movable elsewhere, in their order."""
+        for _, _, future in sorted(self._waiters) if self._movable else ():
+            if future in self._movable and not future.done():
+                future.set_exception(MovedOn())
+
+    async def acquire(self, priority: Priority, patience: float, *, movable: bool = False) -> Permit:
+        """A permit, within `patience` seconds. Raises TimeoutError or QueueFull, and MovedOn where `movable`."""
         if self._open and self.in_use < self.slots and not self._waiters:
             return self._grant()
         if patience <= 0:
@@ -73,17 +88,21 @@ class PermitQueue:
         future: asyncio.Future[Permit] = asyncio.get_running_loop().create_future()
         place = (-priority, next(self._order), future)
         heapq.heappush(self._waiters, place)
+        if movable:
+            self._movable.add(future)
         self._admit()
         try:
             async with asyncio.timeout(patience):
                 return await future
         except BaseException:
             # Granted in the same moment as the time ran out or the caller hung up: the slot must not be lost.
-            if future.done() and not future.cancelled():
+            if future.done() and not future.cancelled() and future.exception() is None:
                 future.result().release()
             future.cancel()
             self._forget(place)
             raise
+        finally:
+            self._movable.discard(future)
 
     def _forget(self, place: _Place) -> None:
         """Who left is taken out at once: behind somebody who waits on they would pile up while the gate is shut."""

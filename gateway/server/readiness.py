@@ -6,11 +6,11 @@ from msgspec import Struct
 
 from gateway.backends.breaker import Breaker
 from gateway.routing import RoutingTable
-from gateway.types import TIERS, GateState, Tier
+from gateway.types import TIERS, Answerer, BackendSpec, GateState, Tier
 
 
 class BackendState(Struct, frozen=True):
-    """One backend: `ready`, or `unavailable` for the reason in `detail`."""
+    """One backend: `ready`, or `unavailable` for the reason in `detail`. Where its standby answers, that says so."""
 
     state: str
     detail: str = ""
@@ -42,7 +42,7 @@ class ReadinessProbe:
         self,
         table: RoutingTable,
         gate_states: Callable[[], list[GateState]],
-        breakers: Mapping[str, Breaker],
+        breakers: Mapping[Answerer, Breaker],
         clock: Callable[[], float],
     ) -> None:
         self._table = table
@@ -69,10 +69,19 @@ class ReadinessProbe:
         return self._table.tiers | ({Tier.VECTORS: vectors} if vectors else {})
 
     def _backend(self, name: str, engines: Mapping[str, GateState]) -> BackendState:
-        engine = self._table.specs[name].engine
-        if engine is not None and not engines[engine].ready:
-            return BackendState("unavailable", engines[engine].detail)
-        wait = self._breakers[name].open_for(self._clock())
+        spec = self._table.specs[name]
+        found = self._answerer(spec, engines)
+        if found.state == "ready" or spec.standby is None or engines[spec.engine or ""].ready:
+            return found
+        standby = self._answerer(spec.standby, engines)
+        if standby.state == "ready":
+            return BackendState("ready", f"{spec.standby.engine} answers for {spec.engine}, which is {found.detail}")
+        return BackendState("unavailable", f"{found.detail}; its standby {spec.standby.engine}: {standby.detail}")
+
+    def _answerer(self, spec: BackendSpec, engines: Mapping[str, GateState]) -> BackendState:
+        if spec.engine is not None and not engines[spec.engine].ready:
+            return BackendState("unavailable", engines[spec.engine].detail)
+        wait = self._breakers[spec.answerer].open_for(self._clock())
         if wait > 0:
             return BackendState("unavailable", f"failed lately; asked again in {wait:.0f} s")
         return BackendState("ready")

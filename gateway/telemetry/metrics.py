@@ -62,7 +62,10 @@ class Metrics:
         )
         self.refused = Counter("forebay_refused", "Requests without an answer, by code.", ("code",), registry=registry)
         self.attempts = Counter(
-            "forebay_attempts", "Physical calls.", ("backend", "tier", "status", "error"), registry=registry
+            "forebay_attempts",
+            "Physical calls. The engine is the backend's own or its standby, none for a provider.",
+            ("backend", "engine", "tier", "status", "error"),
+            registry=registry,
         )
         self.tokens = Counter("forebay_tokens", "Tokens of all physical calls.", ("backend", "kind"), registry=registry)
         self.cost = Counter("forebay_cost_usd", "US dollars of all physical calls.", ("backend",), registry=registry)
@@ -144,7 +147,7 @@ class Metrics:
 
     def _attempt(self, record: AttemptRecord) -> None:
         error = "none" if record.error is None else record.error
-        self._attempts_by(record.backend, record.tier, record.status, error).inc()
+        self._attempts_by(record.backend, record.served_by or "none", record.tier, record.status, error).inc()
         self._light_attempts += record.tier is Tier.LIGHT
         if record.usage.quality is not UsageQuality.UNKNOWN:
             self._tokens_by(record.backend, "prompt").inc(record.usage.prompt)

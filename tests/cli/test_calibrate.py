@@ -43,7 +43,7 @@ def test_floors_are_measured_and_written(faults: FaultServer, busy_home: Path) -
     assert out.splitlines()[-1].startswith(f"Written to {calibration_file(busy_home, 'local')}; ")
     assert "asking local: 150 of 150" in err
 
-    calibration = calibrations(load(config, {}), busy_home)["local"]
+    calibration = calibrations(load(config, {}), busy_home)["local", "small"]
     assert calibration.floors == dict.fromkeys(Band, Floors(-0.5, -0.5))
     bodies = [json.loads(call.body) for call in faults.calls()]
     body = next(body for body in bodies if "logprobs" in body)
@@ -91,7 +91,7 @@ def test_floors_of_another_model_are_ignored(faults: FaultServer, busy_home: Pat
     assert calibrate(busy_home, "--config", config, "--samples", 1).status == 0
     file = calibration_file(busy_home, "local")
     file.write_text(file.read_text().replace(LIGHT, "another-model"))
-    assert calibrations(load(config, {}), busy_home)["local"].floors[Band.COLD] == SHIPPED
+    assert calibrations(load(config, {}), busy_home)["local", "small"].floors[Band.COLD] == SHIPPED
 
 
 def test_a_file_that_is_none_is_mended(faults: FaultServer, busy_home: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_file_that_is_none_is_mended(faults: FaultServer, busy_home: Path) -> 
     ended = calibrate(busy_home, "--config", config, "--samples", 1, "--json")
     assert ended.status == 0, ended.err
     assert ended.document["backends"][0]["bands"][0]["today"] is None
-    assert calibrations(load(config, {}), busy_home)["local"].floors[Band.COLD] == Floors(-0.5, -0.5)
+    assert calibrations(load(config, {}), busy_home)["local", "small"].floors[Band.COLD] == Floors(-0.5, -0.5)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_a_provider_is_measured_when_it_is_named(faults: FaultServer, busy_home:
     assert calibrate(busy_home, "--config", config).status == 1
     assert faults.calls("mid") == ()
     assert calibrate(busy_home, "--config", config, "--backend", "mini", "--samples", 2).status == 0
-    assert calibrations(load(config, {}), busy_home)["mini"].floors[Band.HOT] == Floors(-0.5, -0.5)
+    assert calibrations(load(config, {}), busy_home)["mini", None].floors[Band.HOT] == Floors(-0.5, -0.5)
 
 
 def test_vectors_are_not_measured(faults: FaultServer, busy_home: Path) -> None:

@@ -133,7 +133,7 @@ def test_the_real_engine_is_measured(busy_home: Path, model_path: Path) -> None:
     for each in report["bands"]:
         assert -6.0 < each["floors"]["low"] <= each["floors"]["usual"] < -0.2
         assert -6.0 < each["streamed"]["low"] <= each["streamed"]["usual"] < -0.1
-    calibration = calibrations(load(config, {}), busy_home)["local"]
+    calibration = calibrations(load(config, {}), busy_home)["local", "small"]
     assert calibration.default_temperature == 0.2
     assert calibration.floors[Band.WARM] == Floors(**report["bands"][1]["floors"])
     nothing_runs(busy_home)

@@ -14,11 +14,12 @@ HELD_STREAM, HELD_ANSWER = Says(text=LONG, hold="never", hold_after=30), Says(ho
 
 ended = partial(at, "forebay_requests_total", sla_class="default", status="ok")
 called = partial(at, "forebay_attempts_total", error="none", status="answered")
-LIGHT_CALL, MID_CALL = called(backend="local", tier="light"), called(backend="mini", tier="mid")
-BIG_CALL = called(backend="big", tier="premium")
-LIGHT_LOST = called(backend="local", tier="light", status="superseded")
-MID_DOWN = called(backend="mini", tier="mid", status="failed", error="upstream_error")
-BIG_DOWN = called(backend="big", tier="premium", status="failed", error="upstream_error")
+LIGHT_CALL = called(backend="local", engine="small", tier="light")
+MID_CALL = called(backend="mini", engine="none", tier="mid")
+BIG_CALL = called(backend="big", engine="none", tier="premium")
+LIGHT_LOST = called(backend="local", engine="small", tier="light", status="superseded")
+MID_DOWN = called(backend="mini", engine="none", tier="mid", status="failed", error="upstream_error")
+BIG_DOWN = called(backend="big", engine="none", tier="premium", status="failed", error="upstream_error")
 ACCEPTED, ESCALATED = "forebay_light_accepted_total", "forebay_escalations_total"
 
 
@@ -134,14 +135,14 @@ KINDS = {
         programs={LIGHT: Says(text=LONG, ends="close", after=40)},
         tier="light",
         ends=ended(tier="light", reason="task_policy", task="faq", status="interrupted"),
-        counts=(called(backend="local", tier="light", status="interrupted", error="upstream_error"),),
+        counts=(called(backend="local", engine="small", tier="light", status="interrupted", error="upstream_error"),),
     ),
     "hung-up-on": Kind(
         hangs_up=True,
         programs={LIGHT: HELD_ANSWER},
         tier="none",
         ends=_NOBODY(status="cancelled"),
-        counts=(called(backend="local", tier="light", status="cancelled"),),
+        counts=(called(backend="local", engine="small", tier="light", status="cancelled"),),
     ),
     "hung-up-on-in-a-stream": Kind(
         stream=True,
@@ -149,6 +150,6 @@ KINDS = {
         programs={LIGHT: HELD_STREAM},
         tier="light",
         ends=ended(tier="light", reason="task_policy", task="faq", status="cancelled"),
-        counts=(called(backend="local", tier="light", status="cancelled"),),
+        counts=(called(backend="local", engine="small", tier="light", status="cancelled"),),
     ),
 }

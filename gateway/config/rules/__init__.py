@@ -13,9 +13,10 @@ from gateway.config.rules.engines import RULES as ENGINES
 from gateway.config.rules.lengths import RULES as LENGTHS
 from gateway.config.rules.names import RULES as NAMES
 from gateway.config.rules.residency import RULES as RESIDENCY
+from gateway.config.rules.standbys import RULES as STANDBYS
 from gateway.config.schema import Config
 
-RULES = (*ENGINES, *BACKENDS, *NAMES, *RESIDENCY, *ACCESS, *LENGTHS)
+RULES = (*ENGINES, *STANDBYS, *BACKENDS, *NAMES, *RESIDENCY, *ACCESS, *LENGTHS)
 
 
 def findings(config: Config) -> Iterator[Finding]:

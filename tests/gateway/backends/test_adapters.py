@@ -22,7 +22,7 @@ from tests.gateway.backends.calls import DEADLINES, later
 from tests.gateway.backends.raw_server import GOOD, PATIENCE_S, Caller, RawServer, answer, chunk, response, stream_head
 from tests.gateway.nouns import REQUEST, SPEC, change
 
-UP = EngineView(name="small", ready=True, given_up=False, url="http://nowhere", detail="up", served_by="small")
+UP = EngineView(name="small", ready=True, given_up=False, url="http://nowhere", detail="up")
 TURNS = (Message("developer", "be brief"), Message("user", "hi"))
 PROFILE = Profile(rename={"max_tokens": "max_completion_tokens"}, drop=frozenset({"temperature"}), defaults={})
 Make = Callable[[str, ChatClient], Backend]
@@ -108,13 +108,11 @@ async def test_what_is_not_sent_is_said(make: Make) -> None:
 async def test_an_engine_is_called_where_it_is_at_the_moment() -> None:
     """A restart gives it another port; what it calls its model goes before what the configuration calls it."""
     async with serving(replies) as (first, one, client), serving(replies) as (second, two, _):
-        views = [change(UP, url=one), change(UP, url=two, model="renamed", served_by="standby")]
+        views = [change(UP, url=one), change(UP, url=two, model="renamed")]
         backend = LocalBackend(lambda: SPEC, lambda: views[0], PLAIN, client)
         await backend.complete(call())
-        assert backend.served_by == "small"
         views.pop(0)
         await backend.complete(call())
-        assert backend.served_by == "standby"
     assert [json.loads(each.received[0].body)["model"] for each in (first, second)] == [SPEC.model, "renamed"]
 
 
@@ -204,11 +202,4 @@ async def test_what_the_translation_loses_is_told() -> None:
         assert backend.ignores(change(REQUEST, conversation=talk)) == ("cache_control",)
         sampled = change(REQUEST, conversation=talk, sampling=Sampling(temperature=1))
         assert backend.ignores(sampled) == ("cache_control", "temperature")
-    await client.close()
-
-
-async def test_a_provider_is_served_by_no_engine() -> None:
-    """Only engines of this box have a name of their own."""
-    client = ChatClient("mini", DEADLINES, {})
-    assert OpenAIBackend(SPEC, "https://example.invalid/v1", PLAIN, client).served_by is None
     await client.close()

@@ -261,9 +261,3 @@ async def test_tokens_are_counted_by_the_provider() -> None:
         assert await backend.count(ASKED, later()) == 14
     assert server.received[0].target == "/v1/messages/count_tokens"
     assert set(body(server)) == {"model", "messages", "system"}
-
-
-async def test_it_is_served_by_no_engine() -> None:
-    """Only engines of this box have a name of their own."""
-    async with serving(sends(ANSWER)) as (_, backend):
-        assert backend.served_by is None

@@ -23,14 +23,16 @@ from gateway.messages import (
     Usage,
     UsageQuality,
 )
-from gateway.types import Score
+from gateway.types import Answerer, Score
 from tests.gateway.nouns import CHOICE, COMPLETION, REQUEST, USAGE, change
 from tests.gateway.wire.answers import COMPLETIONS
 
 FLOORS = {Band.HOT: Floors(-2.0, -0.5), Band.COLD: Floors(-4.0, -1.0)}
 JUDGE = Confidence(
-    {"small": Calibration(floors=FLOORS), "warm": Calibration(FLOORS, default_temperature=0.7)}, ("Lawyer",)
+    {("small", None): Calibration(floors=FLOORS), ("warm", None): Calibration(FLOORS, default_temperature=0.7)},
+    ("Lawyer",),
 )
+OTHER: Answerer = ("other", None)
 JSON = change(REQUEST, response_format=ResponseFormat("json_object"))
 TOOL = change(REQUEST, tools=(Tool(FunctionSpec("f")),), tool_choice="required")
 SURE = (TokenLogprob("four", -0.5),) * 4
@@ -47,7 +49,7 @@ def judged(
     partial: bool = False,
 ) -> Score:
     """The score of an answer with this one choice; `other` is a backend without calibration."""
-    return JUDGE.judge(request, change(COMPLETION, choices=(choice,), usage=usage), backend, partial=partial)
+    return JUDGE.judge(request, change(COMPLETION, choices=(choice,), usage=usage), (backend, None), partial=partial)
 
 
 def parts(score: Score) -> dict[str, float]:
@@ -192,20 +194,20 @@ def test_of_several_choices_the_worst_counts() -> None:
     """Its score and its parts; a defect in any of them is one of the answer; one invalid makes it invalid."""
     poor = change(CHOICE, index=1, text="I'm not sure.")
     cut = change(CHOICE, index=2, finish_reason="length")
-    score = JUDGE.judge(REQUEST, change(COMPLETION, choices=(CHOICE, poor, cut)), "other")
+    score = JUDGE.judge(REQUEST, change(COMPLETION, choices=(CHOICE, poor, cut)), OTHER)
     assert (parts(score), score.problem, score.valid) == (
         {"tokens_unknown": 0.75, "hedging": 0.7},
         Reason.TRUNCATED,
         True,
     )
     broken = change(CHOICE, index=1, text="{")
-    mixed = JUDGE.judge(JSON, change(COMPLETION, choices=(change(CHOICE, text="{}"), broken)), "other")
+    mixed = JUDGE.judge(JSON, change(COMPLETION, choices=(change(CHOICE, text="{}"), broken)), OTHER)
     assert (mixed.problem, mixed.valid) == (Reason.INVALID_STRUCTURE, False)
 
 
 def test_no_choices_is_no_score() -> None:
     """A stream that has said nothing yet is unknown, not bad."""
-    assert JUDGE.judge(REQUEST, change(COMPLETION, choices=()), "other", partial=True) == Score(value=None)
+    assert JUDGE.judge(REQUEST, change(COMPLETION, choices=()), OTHER, partial=True) == Score(value=None)
 
 
 @given(COMPLETIONS, st.sampled_from([REQUEST, JSON, TOOL]), st.sampled_from(["small", "other"]), st.booleans())
@@ -217,7 +219,7 @@ def test_every_answer_has_a_score_between_0_and_1(
     partial: bool,  # noqa: FBT001 - drawn
 ) -> None:
     """It is the product of its named parts, each of them in [0, 1], whatever a backend has answered."""
-    score = JUDGE.judge(request_, completion, backend, partial=partial)
+    score = JUDGE.judge(request_, completion, (backend, None), partial=partial)
     assert score.value is not None
     assert 0.0 <= score.value <= 1.0
     assert all(0.0 <= each.value <= 1.0 for each in score.contributions)

@@ -135,7 +135,7 @@ class FakeBackend:
 
     def __init__(self, spec: BackendSpec, *behaviours: Behaviour, ignored: tuple[str, ...] = ()) -> None:
         self.spec = spec
-        self.served_by = spec.engine
+        self.standby: FakeBackend | None = None
         self.calls: list[Call] = []
         self.streams: list[FakeStream] = []
         self.in_progress = 0

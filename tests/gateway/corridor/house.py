@@ -17,7 +17,7 @@ from gateway.policy import Policy, Regions
 from gateway.probation import Window
 from gateway.routing import RoutingTable
 from gateway.throttle import EscalationThrottle
-from gateway.types import BackendSpec, EngineView, Identity, Tier
+from gateway.types import BackendSpec, Capability, EngineView, Identity, Tier
 from tests.gateway.corridor.backends import Behaviour, FakeBackend
 from tests.gateway.nouns import IDENTITY, PRICE, SPEC, change
 
@@ -28,13 +28,15 @@ POOR = "POOR"
 """A word that makes an answer not good enough: the operator watches for it."""
 
 BOX = change(SPEC, name="box", model="box-model", on_box=True, engine="small", price=PRICE)
+CPU = change(BOX, model="cpu-model", engine="cpu", context=1000, capabilities=frozenset({Capability.LOGPROBS}))
+"""The standby of `box`: it can do less."""
 MINI = change(SPEC, name="mini", price=PRICE)
 SECOND = change(SPEC, name="second", price=PRICE)
 BIG = change(SPEC, name="big", price=PRICE)
 EASY, MEDIUM, HARD = -9.0, 1.0, 9.0
 """Log-odds of being hard, of every request that gives no hint."""
 
-UP = EngineView(name="small", ready=True, given_up=False, url="http://e", detail="up", served_by="small")
+UP = EngineView(name="small", ready=True, given_up=False, url="http://e", detail="up")
 DOWN = change(UP, ready=False, given_up=True, url=None, detail="quarantine")
 
 
@@ -50,15 +52,16 @@ class Ledger:
 
 
 class House:
-    """light: box, on the engine `small`; mid: mini, then second; premium: big.
+    """light: box, on the engine `small`, whose standby is `cpu`; mid: mini, then second; premium: big.
 
-    Backends without behaviours do not exist.
+    Backends without behaviours do not exist, nor does a standby.
     """
 
     def __init__(  # the few things that tests vary
         self,
         *,
         box: tuple[Behaviour, ...] = (),
+        standby: tuple[Behaviour, ...] = (),
         mini: tuple[Behaviour, ...] = (),
         second: tuple[Behaviour, ...] = (),
         big: tuple[Behaviour, ...] = (),
@@ -74,8 +77,12 @@ class House:
         behaviours = {"box": box, "mini": mini, "second": second, "big": big}
         present = [spec for spec in specs if behaviours[spec.name]]
         self.backends = {spec.name: FakeBackend(spec, *behaviours[spec.name]) for spec in present}
-        self.gate = Gate({"small": slots}, GateSettings(max_wait_s=1.0, max_wait_alone_s=5.0, max_waiting=4))
+        settings = GateSettings(max_wait_s=1.0, max_wait_alone_s=5.0, max_waiting=4)
+        self.gate = Gate({"small": slots, "cpu": slots}, settings, {"small": "cpu"} if standby else {})
         self.gate.update(UP)
+        if standby:
+            self.gate.update(change(UP, name="cpu"))
+            self.backends["box"].standby = FakeBackend(CPU, *standby)
         self.ledger = Ledger()
         self.max_attempts = limits.max_attempts
         self.attempts = Attempts(self.backends, self.gate, limits.max_attempts)
@@ -140,16 +147,18 @@ class House:
 
     def breaker_open_s(self, name: str) -> float:
         """For how long a backend is left alone."""
-        return self.attempts.breakers[name].open_for(asyncio.get_running_loop().time())
+        return self.attempts.breakers[self.backends[name].spec.answerer].open_for(asyncio.get_running_loop().time())
 
     def assert_books(self, requests: int) -> None:
         """Exactly one outcome per request, nothing held, nothing open, and every amount the sum of its parts."""
         assert len(self.ledger.outcomes) == requests
         assert all(state.in_use == 0 and state.waiting == 0 for state in self.gate.states())
-        assert all(backend.open_streams == backend.in_progress == 0 for backend in self.backends.values())
+        standbys = [each.standby for each in self.backends.values() if each.standby is not None]
+        backends = (*self.backends.values(), *standbys)
+        assert all(backend.open_streams == backend.in_progress == 0 for backend in backends)
         for outcome in self.ledger.outcomes:
             assert_consistent(outcome, self.max_attempts)
-        calls = sum(len(backend.calls) for backend in self.backends.values())
+        calls = sum(len(backend.calls) for backend in backends)
         assert calls >= sum(outcome.attempt_count for outcome in self.ledger.outcomes)
 
 

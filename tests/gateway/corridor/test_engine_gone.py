@@ -88,6 +88,6 @@ async def test_failures_of_the_dead_do_not_keep_callers_from_its_successor() -> 
             await house.answer(PINNED)
         house.gate.update(UP)
     house.gate.update(RESTARTING)
-    asyncio.get_running_loop().call_later(2.0, house.attempts.breakers["box"].forget)
+    asyncio.get_running_loop().call_later(2.0, house.attempts.breakers["box", "small"].forget)
     later(2.0, house, UP)
     assert (await house.answer(PINNED))[0] == "All is well."

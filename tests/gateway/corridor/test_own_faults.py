@@ -10,7 +10,7 @@ from gateway.confidence import Confidence
 from gateway.errors import AnswerError, Code
 from gateway.messages import ChatRequest, Completion, Delta
 from gateway.outcome import OutcomeStatus
-from gateway.types import Classification, Score, TokenCount
+from gateway.types import Answerer, Classification, Score, TokenCount
 from tests.gateway.classify.readings import SHIPPED
 from tests.gateway.corridor.backends import Pause, Streamed, Whole, pieces, says
 from tests.gateway.corridor.house import MEDIUM, POOR, House, pieces_of, text_of
@@ -35,12 +35,12 @@ class FaultyJudge(Confidence):
         self._fails = fails
         self.asked = 0
 
-    def judge(self, request: ChatRequest, completion: Completion, backend: str, *, partial: bool = False) -> Score:
+    def judge(self, request: ChatRequest, completion: Completion, by: Answerer, *, partial: bool = False) -> Score:
         """The score of an answer, or not."""
         self.asked += 1
         if self.asked in self._fails:
             raise FAULT
-        return super().judge(request, completion, backend, partial=partial)
+        return super().judge(request, completion, by, partial=partial)
 
 
 class FaultyClassifier(Classifier):

@@ -48,7 +48,6 @@ class FakeVectors:
 
     def __init__(self, spec: BackendSpec, *behaviours: Behaviour) -> None:
         self.spec = spec
-        self.served_by = spec.engine
         self.calls = 0
         self.deadlines: list[float] = []
         self._behaviours = deque(behaviours)

@@ -13,7 +13,7 @@ from tests.gateway.nouns import SLA, change
 from tests.gateway.virtual_time import pass_time
 
 SETTINGS = GateSettings(max_wait_s=2.0, max_wait_alone_s=20.0, max_waiting=3)
-UP = EngineView(name="small", ready=True, given_up=False, url="http://e", detail="up", served_by="small")
+UP = EngineView(name="small", ready=True, given_up=False, url="http://e", detail="up")
 LOADING = change(UP, ready=False, url=None, detail="starting: loads the model")
 LOST = change(UP, ready=False, given_up=True, url=None, detail="quarantine: crashed 5 times")
 

@@ -115,7 +115,7 @@ def test_refusals_are_counted_by_code() -> None:
 def test_physical_calls_are_counted_one_by_one() -> None:
     """By backend, tier, how they ended, and why they failed."""
     outcome = change(ESCALATED, attempts=(FAILED, FAILED, SUPERSEDED, MID))
-    attempts = partial(at, "forebay_attempts_total")
+    attempts = partial(at, "forebay_attempts_total", engine="none")
     assert counted(outcome, OUTCOME, REFUSED, prefix="forebay_attempts") == {
         attempts(backend="small", tier="light", status="failed", error="upstream_timeout"): 2.0,
         attempts(backend="small", tier="light", status="superseded", error="none"): 1.0,
