@@ -1,0 +1,71 @@
+"""Admit, wait, spill or refuse: what costs least, in money and in broken promises.
+
+A promise that the box breaks weighs `LATENESS` times what somebody else takes for the same tokens. A long request,
+which costs most elsewhere, is therefore worth as much more of a risk as its lateness would weigh more: the choice
+hangs on the chances, and not on the length.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+from msgspec import Struct
+
+from gateway.gate.forecast import Forecast
+
+LATENESS: Final = 7.0
+_LEAST_NANO: Final = 1_000
+"""What a request counts for where others take nothing for it: the box comes first."""
+
+
+class Outcome(StrEnum):
+    """What becomes of a request at the gate."""
+
+    ADMIT = "admit"
+    WAIT = "wait"
+    SPILL = "spill"
+    REFUSE = "refuse"
+
+
+class Elsewhere(Struct, frozen=True):
+    """Who else may answer: what it takes, and the chance that it is late too."""
+
+    cost_nano: int
+    late: float = 0.0
+
+
+class Choice(Struct, frozen=True, kw_only=True):
+    """The outcome and what it was chosen by: expected nano-dollars here and elsewhere, None where nobody else may.
+
+    `retry_after_s` is in how long a refused request would find room.
+    """
+
+    outcome: Outcome
+    forecast: Forecast
+    here_nano: float
+    elsewhere_nano: float | None
+    retry_after_s: float = 0.0
+
+
+def choose(  # each is another stage's
+    seen: Forecast, elsewhere: Elsewhere | None, *, strictness: float, free: bool, patience_s: float, probe: bool
+) -> Choice:
+    """The cheapest outcome that is possible.
+
+    `strictness` corrects the chances by what came of them. `free`: there is a slot for it. `patience_s` is how long it
+    may still wait for one. `probe`: it is to find out whether forecasts that keep everybody out still hold.
+    """
+    late = min(1.0, seen.late * strictness)
+    if elsewhere is None:
+        # Late is better than never: nobody else may answer.
+        outcome = Outcome.ADMIT if free else Outcome.WAIT if patience_s > 0 else Outcome.REFUSE
+        retry = seen.slot_s if outcome is Outcome.REFUSE else 0.0
+        return Choice(outcome=outcome, forecast=seen, here_nano=0.0, elsewhere_nano=None, retry_after_s=retry)
+    price = max(elsewhere.cost_nano, _LEAST_NANO)
+    here = LATENESS * price * late
+    there = price + LATENESS * price * elsewhere.late
+    outcome = Outcome.SPILL
+    if free and (here <= there or probe):
+        outcome = Outcome.ADMIT
+    elif here <= there and 0 < seen.slot_s <= patience_s:
+        outcome = Outcome.WAIT
+    return Choice(outcome=outcome, forecast=seen, here_nano=here, elsewhere_nano=there)

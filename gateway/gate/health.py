@@ -1,0 +1,74 @@
+"""Whether an engine gets on, and how many requests it may have while that is in doubt. Pure: times are told.
+
+    shut ──opened──► ramp ──a slot at first, twice as many every second──► up
+                      ▲                                                    │
+                      │ a token came: half the slots at first              │ no stream has got a token for longer than
+                      └───────────────────── fenced ◄──────────────────────┘ three times what all prompts should take
+
+Fenced nobody is let in. If nothing is under way any more that could show that it gets on, one request every two seconds
+is let in to find out. An engine that has not been heard of for five seconds gets half as many, after fifteen none.
+"""
+
+import math
+from typing import Final
+
+_STALL_S: Final = 1.0
+_STALL_FACTOR: Final = 3.0
+_CANARY_S: Final = 2.0
+_STALE_S: Final = 5.0
+_DOWN_S: Final = 15.0
+
+
+class Health:
+    """Of one engine."""
+
+    def __init__(self, slots: int) -> None:
+        self._slots = slots
+        self._open = False
+        self._fenced = False
+        self._ramp_from = float(slots)
+        self._ramp_at = -math.inf
+        self._progress_at = 0.0
+        self._canary_at = -math.inf
+        self._heard_at = -math.inf
+
+    @property
+    def fenced(self) -> bool:
+        """Whether it was found to stand still, and nothing has come from it since."""
+        return self._fenced
+
+    def heard(self, now: float, *, ready: bool) -> None:
+        """Who watches the engine says how it is. One that was not ready and is gets its load step by step."""
+        self._heard_at = now
+        if ready and not self._open:
+            self._ramp(1.0, now)
+        self._open = ready
+
+    def sent(self, now: float, before: int) -> None:
+        """A request is on its way beside so many others; beside none its time begins now."""
+        self._canary_at = now
+        if not before:
+            self._progress_at = now
+
+    def progressed(self, now: float) -> None:
+        """A token came."""
+        self._progress_at = now
+        if self._fenced:
+            self._fenced = False
+            self._ramp(max(1.0, self._slots / 2), now)
+
+    def ceiling(self, in_flight: int, work_s: float, now: float) -> int:
+        """How many requests it may have at most; `work_s` is what all prompts under way should take."""
+        age = now - self._heard_at
+        if not self._open or age > _DOWN_S:
+            return 0
+        if in_flight and now - self._progress_at > max(_STALL_S, _STALL_FACTOR * work_s):
+            self._fenced = True
+        if self._fenced:
+            return 1 if not in_flight and now - self._canary_at >= _CANARY_S else 0
+        ramped = self._ramp_from * 2.0 ** min(30.0, math.floor(now - self._ramp_at))
+        most = self._slots if age <= _STALE_S else max(1, self._slots // 2)
+        return min(most, int(min(ramped, float(self._slots))))
+
+    def _ramp(self, first: float, now: float) -> None:
+        self._ramp_from, self._ramp_at = first, now

@@ -1,0 +1,183 @@
+"""One engine's gate, from the first request to what it has learnt."""
+
+import time
+
+import pytest
+
+from gateway.gate.engine import Ask, Choice, Elsewhere, EngineGate, Learnt, Outcome
+from gateway.types import Priority
+
+CLOUD = Elsewhere(1_000_000)
+SLOTS = 8
+_PAUSE_S = 31.0
+
+
+def gate(slots: int = SLOTS) -> EngineGate:
+    """Of an engine that has been up for long, at second 100."""
+    found = EngineGate(slots, Learnt(rate=200.0))
+    found.health.heard(0.0, ready=True)
+    found.health.heard(100.0, ready=True)
+    return found
+
+
+def ask(prompt: int = 20, now: float = 100.0, first_s: float | None = 2.0) -> Ask:
+    """A request that has just come."""
+    return Ask(prompt=prompt, arrived_at=now, first_s=first_s, gap_s=None)
+
+
+def offer(
+    one: EngineGate,
+    number: int,
+    asked: Ask,
+    *,
+    elsewhere: Elsewhere | None = CLOUD,
+    priority: Priority = Priority.INTERACTIVE,
+) -> Choice:
+    """Offer it when it comes, and send it if it is admitted."""
+    choice = one.decide(asked, priority, elsewhere, 0.5, asked.arrived_at)
+    if choice.outcome is Outcome.ADMIT:
+        one.send(number, asked, choice, asked.arrived_at)
+    return choice
+
+
+def test_a_free_engine_admits_and_a_full_backlog_spills() -> None:
+    """At 200 tokens per second 160 tokens are foretold within the objective; 1,000 before it are not."""
+    one = gate()
+    assert offer(one, 0, ask(160)).outcome is Outcome.ADMIT
+    assert offer(one, 1, ask(500)).outcome is Outcome.SPILL
+    assert one.flight.backlog == 160
+
+
+def test_no_more_are_sent_than_there_are_slots() -> None:
+    """The ninth waits or goes elsewhere, and with nobody else to answer it is refused when it may wait no longer."""
+    one = gate()
+    outcomes = [offer(one, number, ask(1)).outcome for number in range(SLOTS + 1)]
+    assert outcomes[:SLOTS] == [Outcome.ADMIT] * SLOTS
+    assert outcomes[SLOTS] in (Outcome.WAIT, Outcome.SPILL)
+    assert one.decide(ask(1), Priority.INTERACTIVE, None, 0.5, 100.0).outcome is Outcome.WAIT
+    refused = one.decide(ask(1), Priority.INTERACTIVE, None, 0.0, 100.0)
+    assert refused.outcome is Outcome.REFUSE
+    assert refused.retry_after_s > 0
+
+
+def test_a_batch_leaves_room_for_who_was_here_lately() -> None:
+    """Five of eight slots and 1.3 s of prompts while somebody interactive is about; everything when nobody is."""
+    one = gate()
+    offer(one, 0, ask(1))
+    admitted = sum(
+        offer(one, 1 + place, ask(1, first_s=None), priority=Priority.BATCH).outcome is Outcome.ADMIT
+        for place in range(SLOTS)
+    )
+    assert admitted == 4
+    assert offer(gate(), 0, ask(4_000, first_s=None), priority=Priority.BATCH).outcome is Outcome.ADMIT
+    one = gate()
+    offer(one, 0, ask(1))
+    assert offer(one, 1, ask(400, first_s=None), priority=Priority.BATCH).outcome is not Outcome.ADMIT
+
+
+def test_broken_promises_make_it_stricter_and_kept_ones_looser() -> None:
+    """A first token after three seconds breaks the promise of two; a hundred kept ones are worth about one broken."""
+    one = gate()
+    offer(one, 0, ask(100))
+    one.token(0, 103.0)
+    one.end(0, 103.0)
+    strict = one.strictness
+    assert strict > 1.1
+    one.health.heard(103.0, ready=True)
+    offer(one, 1, ask(100, 103.0))
+    one.token(1, 103.5)
+    one.end(1, 103.5)
+    assert one.strictness < strict
+
+
+def test_nothing_is_learnt_from_a_standstill() -> None:
+    """Fifteen seconds without a step break promises, and say nothing about the speed afterwards."""
+    one = gate()
+    for number in range(3):
+        offer(one, number, ask(20))
+    one.token(0, 100.2)
+    one.health.heard(102.0, ready=True)
+    assert offer(one, 9, ask(20, 102.0)).outcome is Outcome.SPILL
+    assert one.health.fenced
+    rate, strictness = one.rates.prompt_rate, one.strictness
+    for number in range(3):
+        one.token(number, 115.0)
+        one.end(number, 116.0)
+    assert (one.rates.prompt_rate, one.strictness) == (rate, strictness)
+    one.health.heard(116.0, ready=True)
+    assert offer(one, 10, ask(20, 116.0)).outcome is Outcome.ADMIT
+
+
+@pytest.mark.parametrize(("prompt", "after_s"), [(300, 5.0), (3_000, 30.0)])
+def test_a_closed_gate_looks_whether_it_could_open(prompt: int, after_s: float) -> None:
+    """What is foretold too late goes in once in a while, and shows that the engine is ten times as fast."""
+    one = gate()
+    offer(one, 0, ask(1))
+    one.token(0, 100.0)
+    one.end(0, 100.0)
+    began = 100.0
+    one.health.heard(began + after_s - 0.1, ready=True)
+    assert offer(one, 1, ask(prompt, began + after_s - 0.1)).outcome is Outcome.SPILL
+    assert offer(one, 2, ask(prompt, began + after_s)).outcome is Outcome.ADMIT
+    now = began + after_s
+    for number in range(3, 60):
+        one.token(number - 1, now + prompt / 2_000)
+        one.end(number - 1, now + prompt / 2_000)
+        now += _PAUSE_S
+        one.health.heard(now, ready=True)
+        assert offer(one, number, ask(prompt, now)).outcome is Outcome.ADMIT
+    assert one.rates.prompt_rate > 1_200
+
+
+def test_the_ledger_is_empty_when_nothing_is_under_way() -> None:
+    """A thousand requests later every counter is back at nothing."""
+    one = gate(4)
+    now = 100.0
+    for number in range(1_000):
+        now += 0.05
+        one.health.heard(now, ready=True)
+        if offer(one, number, ask(10, now)).outcome is Outcome.ADMIT:
+            one.token(number, now + 0.01)
+            one.end(number, now + 0.02)
+    assert (len(one.flight), one.flight.backlog, one.flight.running) == (0, 0, 0)
+
+
+def test_a_decision_takes_less_than_fifty_microseconds() -> None:
+    """CPU time, on a full ledger of 64 slots and full error bands; ten times as much is a defect of any machine."""
+    one = EngineGate(64, Learnt(rate=1e6))
+    one.health.heard(0.0, ready=True)
+    now, under_way = 100.0, list[int]()
+    for number in range(400):
+        now += 0.01
+        one.health.heard(now, ready=True)
+        if offer(one, number, ask(100, now)).outcome is Outcome.ADMIT:
+            under_way.append(number)
+            one.token(number, now)
+        if len(under_way) > 60:
+            one.end(under_way.pop(0), now)
+    assert len(one.flight) == 60
+    asked = ask(100, now)
+    began = time.process_time()
+    for _ in range(2_000):
+        one.decide(asked, Priority.INTERACTIVE, CLOUD, 0.5, now)
+    assert (time.process_time() - began) / 2_000 < 10 * 50e-6
+
+
+def test_a_restart_goes_on_where_the_last_life_ended() -> None:
+    """Rate and errors: the same request gets the same forecast and the same chance."""
+    before, now = gate(), 100.0
+    for number in range(40):
+        now += 2.0
+        before.health.heard(now, ready=True)
+        if offer(before, number, ask(100, now)).outcome is Outcome.ADMIT:
+            before.token(number, now + 1.5)
+            before.end(number, now + 1.5)
+    after = EngineGate(SLOTS, before.learnt)
+    after.health.heard(now - 50.0, ready=True)
+    after.health.heard(now + 2.0, ready=True)
+    before.health.heard(now + 2.0, ready=True)
+    same = [
+        each.decide(ask(150, now + 2.0), Priority.NORMAL, CLOUD, 0.5, now + 2.0).forecast for each in (before, after)
+    ]
+    assert same[0] == same[1]
+    assert before.strictness != after.strictness == 1.0

@@ -1,0 +1,69 @@
+"""The ledger of what is under way."""
+
+import pytest
+
+from gateway.gate.inflight import Entry, InFlight
+
+
+def entry(prompt: int = 100, sent_at: float = 0.0) -> Entry:
+    """A request with an objective of 2 s and 0.1 s."""
+    return Entry(
+        prompt=prompt,
+        arrived_at=sent_at,
+        sent_at=sent_at,
+        foretold_s=1.0,
+        foretold_gap_s=0.05,
+        first_s=2.0,
+        gap_s=0.1,
+    )
+
+
+def test_the_ledger_sums_to_nothing_when_all_is_over() -> None:
+    """Prompts count until their first token, requests until their end, however they end."""
+    flight = InFlight()
+    for number in range(3):
+        flight.send(number, entry(sent_at=float(number)))
+    assert (len(flight), flight.running, flight.backlog) == (3, 0, 300)
+    assert [flight.oldest and flight.oldest.sent_at] == [0]
+    flight.token(0, 3.0)
+    assert (flight.running, flight.backlog) == (1, 200)
+    assert [flight.oldest and flight.oldest.sent_at] == [1]
+    for number in range(3):
+        flight.end(number, 4.0)
+    assert flight.oldest is None
+    assert (len(flight), flight.running, flight.backlog) == (0, 0, 0)
+
+
+def test_the_gap_is_that_of_now() -> None:
+    """Two streams at ten tokens a second have a gap of 0.1 s; when they slow down it follows within two seconds."""
+    flight = InFlight()
+    assert flight.gap(0.0) == 0
+    for number in range(2):
+        flight.send(number, entry())
+        flight.token(number, 0.0)
+    now = 0.0
+    for _ in range(30):
+        now += 0.1
+        flight.token(0, now)
+        flight.token(1, now)
+    assert flight.gap(now) == pytest.approx(0.1, rel=0.1)
+    for _ in range(7):
+        now += 0.3
+        flight.token(0, now)
+        flight.token(1, now)
+    assert flight.gap(now) > 0.23
+    silent = flight.gap(now + 3.0)
+    assert silent > 1.0, "no token is news too"
+
+
+def test_a_broken_promise_is_seen_as_soon_as_it_is_broken() -> None:
+    """The first token by its time, the tokens by their mean."""
+    one = entry(sent_at=1.0)
+    assert not one.missed(3.0)
+    assert one.missed(3.1), "no token yet, and its time is over"
+    one.first_at, one.tokens = 2.0, 1
+    assert not one.missed(9.0)
+    one.tokens = 11
+    assert one.gap(3.0) == pytest.approx(0.1)
+    assert not one.missed(3.0)
+    assert one.missed(3.1)

@@ -1,0 +1,66 @@
+"""What is learnt of an engine's speed."""
+
+import pytest
+
+from gateway.gate.inflight import Entry
+from gateway.gate.rates import Learnt, Rates
+
+
+def answered(rates: Rates, speed: float, prompt: int = 200) -> None:
+    """A prompt that was foretold by what is known is read at `speed` tokens per second."""
+    one = Entry(
+        prompt=prompt,
+        arrived_at=0.0,
+        sent_at=0.0,
+        foretold_s=prompt / rates.prompt_rate,
+        foretold_gap_s=0.0,
+        first_s=None,
+        gap_s=None,
+        first_at=prompt / speed,
+        tokens=1,
+    )
+    rates.began(one)
+
+
+@pytest.mark.parametrize("speed", [50.0, 300.0, 4000.0])
+def test_the_rate_is_found_whatever_the_first_guess(speed: float) -> None:
+    """Within sixty prompts, from a guess that is wrong by a factor of twenty; and the errors become small with it."""
+    rates = Rates(Learnt(rate=200.0))
+    for _ in range(60):
+        answered(rates, speed)
+    assert rates.prompt_rate == pytest.approx(speed, rel=0.1)
+    for _ in range(100):
+        answered(rates, speed)
+    assert rates.first.exceeds(1.0, 1.2) < 0.01
+
+
+def test_what_comes_at_once_teaches_nothing() -> None:
+    """A first token that was foretold within 50 ms tells of the way there."""
+    rates = Rates(Learnt(rate=200.0))
+    for _ in range(60):
+        answered(rates, 20.0, prompt=8)
+    assert rates.prompt_rate == 200
+
+
+def test_an_answer_at_once_does_not_make_a_rate_without_end() -> None:
+    """Ten thousand first tokens in no time, and ten thousand that took an hour: the rate stays a number."""
+    rates = Rates(Learnt(rate=200.0))
+    for speed in (1e12, 1e-3):
+        for _ in range(10_000):
+            answered(rates, speed, prompt=10**9)
+        assert 0.05 < rates.prompt_rate < 1e8
+
+
+def test_gaps_are_compared_where_they_were_foretold() -> None:
+    """Half as long again as foretold, every time: the next one will be too."""
+    rates = Rates(Learnt(rate=200.0))
+    for _ in range(100):
+        one = Entry(
+            prompt=1, arrived_at=0.0, sent_at=0.0, foretold_s=1.0, foretold_gap_s=0.1, first_s=None, gap_s=None,
+            first_at=1.0, tokens=11,
+        )  # fmt: skip
+        rates.ended(one, 2.5)
+        one.foretold_gap_s = 0.0
+        rates.ended(one, 99.0)
+    assert rates.gap.exceeds(0.1, 0.14) > 0.9
+    assert rates.gap.exceeds(0.1, 0.16) < 0.1
