@@ -26,6 +26,9 @@ _LOOSEST, _STRICTEST = 0.2, 3.0
 _HOLD_S: Final = 2.0
 _SMOOTHING: Final = 0.1
 _PROBE_S, _DOOMED_PROBE_S = 5.0, 30.0
+"""When forecasts have kept everybody out for so long, one goes in to see whether they still hold: one that has a
+chance, or after the longer time any.
+"""
 
 
 class EngineGate:
@@ -41,7 +44,8 @@ class EngineGate:
         self._slots = slots
         self._headroom = Headroom()
         self._hold_s = _HOLD_S
-        self._sent_at = -math.inf
+        self._shut_at = math.inf
+        """When the first was sent away since the last went in."""
 
     @property
     def learnt(self) -> Learnt:
@@ -63,20 +67,23 @@ class EngineGate:
         ceiling = self.health.ceiling(count, work_s, now)
         slots, most_s = self._headroom.room(priority, self._slots, now)
         seen = forecast(ask, flight, self.rates, min(slots, max(1, ceiling)), self._hold_s, now)
-        return choose(
+        choice = choose(
             seen,
             elsewhere,
             strictness=self.strictness,
             free=count < min(slots, ceiling) and seen.first_s <= most_s,
             patience_s=patience_s,
-            probe=self._probes(seen.late, now),
+            probe=now - self._shut_at >= (_PROBE_S if seen.late < 0.5 else _DOOMED_PROBE_S),
         )
+        if choice.outcome is Outcome.SPILL:
+            self._shut_at = min(self._shut_at, now)
+        return choice
 
     def send(self, number: int, ask: Ask, choice: Choice, now: float) -> None:
         """It was admitted and is on its way."""
         seen = choice.forecast
         self.health.sent(now, len(self.flight))
-        self._sent_at = now
+        self._shut_at = math.inf
         entry = Entry(
             prompt=ask.prompt,
             arrived_at=ask.arrived_at,
@@ -108,12 +115,6 @@ class EngineGate:
         if entry.first_s is not None or entry.gap_s is not None:
             step = _STRICTER * (entry.missed(now) - MISSES)
             self.strictness = min(_STRICTEST, max(_LOOSEST, self.strictness * math.exp(step)))
-
-    def _probes(self, late: float, now: float) -> bool:
-        """Whether forecasts have kept everybody out for so long that one may go in to see whether they still hold: one
-        that has a chance, or after half a minute any.
-        """
-        return now - self._sent_at >= (_PROBE_S if late < 0.5 else _DOOMED_PROBE_S)
 
 
 __all__ = ["Ask", "Choice", "Elsewhere", "EngineGate", "Learnt", "Outcome"]

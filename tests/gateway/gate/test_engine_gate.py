@@ -5,6 +5,7 @@ import time
 import pytest
 
 from gateway.gate.engine import Ask, Choice, Elsewhere, EngineGate, Learnt, Outcome
+from gateway.gate.forecast import Forecast
 from gateway.types import Priority
 
 CLOUD = Elsewhere(1_000_000)
@@ -90,6 +91,29 @@ def test_broken_promises_make_it_stricter_and_kept_ones_looser() -> None:
     assert one.strictness < strict
 
 
+def test_strictness_decides() -> None:
+    """What goes in at first is sent away by a gate that has broken too many promises."""
+    one = gate()
+    assert one.decide(ask(220), Priority.INTERACTIVE, CLOUD, 0.5, 100.0).outcome is Outcome.ADMIT
+    one.strictness = 3.0
+    assert one.decide(ask(220), Priority.INTERACTIVE, CLOUD, 0.5, 100.0).outcome is Outcome.SPILL
+
+
+def test_gaps_longer_than_foretold_are_expected_again() -> None:
+    """Streams whose tokens came half as fast as foretold make the same forecast a greater risk."""
+    one = gate()
+    asked = Ask(prompt=20, arrived_at=100.0, first_s=None, gap_s=0.1)
+    seen = Forecast(first_s=0.1, gap_s=0.05, slot_s=0.0, delay=1.0, late=0.0)
+    choice = Choice(outcome=Outcome.ADMIT, forecast=seen, here_nano=0.0, elsewhere_nano=None)
+    before = one.rates.gap.exceeds(0.06, 0.1)
+    for number in range(30):
+        one.send(number, asked, choice, 100.0 + number)
+        for token in range(11):
+            one.token(number, 100.0 + number + 0.1 * token)
+        one.end(number, 101.0 + number)
+    assert one.rates.gap.exceeds(0.06, 0.1) > before + 0.3
+
+
 def test_nothing_is_learnt_from_a_standstill() -> None:
     """Fifteen seconds without a step break promises, and say nothing about the speed afterwards."""
     one = gate()
@@ -116,8 +140,10 @@ def test_a_closed_gate_looks_whether_it_could_open(prompt: int, after_s: float) 
     one.token(0, 100.0)
     one.end(0, 100.0)
     began = 100.0
-    one.health.heard(began + after_s - 0.1, ready=True)
-    assert offer(one, 1, ask(prompt, began + after_s - 0.1)).outcome is Outcome.SPILL
+    for sooner in (after_s, 0.1):
+        one.health.heard(began + after_s - sooner, ready=True)
+        assert offer(one, 1, ask(prompt, began + after_s - sooner)).outcome is Outcome.SPILL
+    one.health.heard(began + after_s, ready=True)
     assert offer(one, 2, ask(prompt, began + after_s)).outcome is Outcome.ADMIT
     now = began + after_s
     for number in range(3, 60):
@@ -125,6 +151,7 @@ def test_a_closed_gate_looks_whether_it_could_open(prompt: int, after_s: float) 
         one.end(number - 1, now + prompt / 2_000)
         now += _PAUSE_S
         one.health.heard(now, ready=True)
+        one.decide(ask(prompt, now - 30.0), Priority.INTERACTIVE, CLOUD, 0.5, now - 30.0)
         assert offer(one, number, ask(prompt, now)).outcome is Outcome.ADMIT
     assert one.rates.prompt_rate > 1_200
 

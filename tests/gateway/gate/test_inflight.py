@@ -67,3 +67,16 @@ def test_a_broken_promise_is_seen_as_soon_as_it_is_broken() -> None:
     assert one.gap(3.0) == pytest.approx(0.1)
     assert not one.missed(3.0)
     assert one.missed(3.1)
+
+
+def test_a_standstill_leaves_no_trace_in_the_gap() -> None:
+    """After ten seconds without a token nothing is known of the gap, and those who were there tell nothing."""
+    flight = InFlight()
+    flight.send(0, entry())
+    for at in (0.0, 0.1, 0.2, 0.3):
+        flight.token(0, at)
+    assert flight.gap(10.3) > 0
+    flight.token(0, 10.3)
+    flight.disturb()
+    assert flight.gap(10.3) == 0
+    assert not flight.end(0, 10.4).telling

@@ -51,6 +51,20 @@ def test_an_answer_at_once_does_not_make_a_rate_without_end() -> None:
         assert 0.05 < rates.prompt_rate < 1e8
 
 
+def test_errors_of_both_signs_move_the_rate_little() -> None:
+    """Twice as fast and twice as slow in turn: the rate stays where it is; only what lasts is followed in big steps."""
+    rates = Rates(Learnt(rate=200.0))
+    seen = []
+    for number in range(60):
+        answered(rates, rates.prompt_rate * (2.0 if number % 2 else 0.5))
+        seen.append(rates.prompt_rate)
+    assert max(seen[20:]) / min(seen[20:]) < 1.1
+    before = rates.prompt_rate
+    for _ in range(10):
+        answered(rates, before / 2)
+    assert rates.prompt_rate < 0.65 * before
+
+
 def test_gaps_are_compared_where_they_were_foretold() -> None:
     """Half as long again as foretold, every time: the next one will be too."""
     rates = Rates(Learnt(rate=200.0))
