@@ -45,9 +45,9 @@ def run(basis: Ground) -> Run:
     return measured
 
 
-def open_bound(scenario: str, reason: str) -> ParameterSet:
+def open_bound(scenario: str, reason: str, *more: str) -> ParameterSet:
     """A bound that is not reached yet: by how much, and why. Not strict, for some are missed by very little."""
-    return pytest.param(scenario, marks=pytest.mark.xfail(reason=reason, strict=False))
+    return pytest.param(scenario, *more, marks=pytest.mark.xfail(reason=reason, strict=False))
 
 
 @pytest.mark.parametrize(
@@ -87,24 +87,23 @@ def test_half_of_the_capacity_hardly_spills(run: Run, scenario: str) -> None:
 @pytest.mark.parametrize(
     ("scenario", "flags"),
     [
-        ("steady", "0.6"),
-        ("0.5x", "0.6"),
-        ("1x", "0.5"),
+        open_bound("steady", "2.6 points", "0.8"),
+        open_bound("0.5x", "2.2 points", "0.6"),
+        open_bound("1x", "2.6 points", "0.5"),
         ("1.2x", "0.5"),
         ("2.5x", "0.4"),
-        ("step", "0.5"),
-        ("burst", "0.6"),
+        open_bound("step", "2.3 points, but the flags break 2.0 % of their promises", "0.6"),
+        open_bound("burst", "4.7 points, but the flags break 2.7 % of their promises", "0.8"),
         ("long", "0.6"),
     ],
 )
 def test_at_constant_speed_little_is_lost_to_the_best_fixed_setting(run: Run, scenario: str, flags: str) -> None:
-    """By tokens, beside vLLM's two flags at the setting that is best there in hindsight, which no operator knows.
+    """2 and 4: by tokens at most two points beside vLLM's two flags, at the best setting of the sweep in hindsight.
 
-    Two points are asked for and reached at some loads; at others up to four are lost: what the error band costs, which
-    the flags do without, having been set by what they are measured on.
+    Where it is more, it is what the error band costs; the flags do without, having been set by what they are judged on.
     """
     ours, theirs = run(scenario, OURS), run(scenario, f"two flags 8, {flags}")
-    assert ours.token_goodput >= theirs.token_goodput - 4.0
+    assert ours.token_goodput >= theirs.token_goodput - 2.0
 
 
 def test_when_the_engine_slows_down_no_fixed_setting_keeps_its_promises(run: Run) -> None:
