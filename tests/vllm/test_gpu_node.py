@@ -10,7 +10,8 @@ import yaml
 from tests.config.files import CONFIGS
 from tests.e2e.configs import hash_of
 from tests.e2e.stack import Stack, eventually, running
-from tests.vllm.conftest import ENVIRON, START_S, log_of
+from tests.vllm.box import ENVIRON, START_S
+from tests.vllm.processes import log_of
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 
@@ -44,6 +45,6 @@ def test_auto_is_answered_on_the_box_before_and_after_vllm_is_up(node: Stack) ->
     assert served_by(node) == ("qwen", "cpu")
     detail = node.readiness()["tiers"]["light"]["backends"]["qwen"]["detail"]
     assert detail.startswith("cpu answers for gpu, which is starting")
-    eventually(lambda: bool(node.gate("gpu")["ready"]), f"vLLM is up: {log_of(node.home)[-3000:]}", START_S)
+    eventually(lambda: bool(node.gate("gpu")["ready"]), f"vLLM is up: {log_of(node.home, 'gpu')[-3000:]}", START_S)
     assert served_by(node) == ("qwen", "gpu")
     assert node.readiness()["tiers"]["light"]["backends"]["qwen"]["detail"] == ""

@@ -1,0 +1,93 @@
+"""A real vLLM outlives its gateway, is brought back from every death, and leaves nothing behind: after all the others,
+as each test here costs another start.
+"""
+
+import logging
+import os
+import random
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import psutil
+import pytest
+
+from tests.e2e.deaths import death
+from tests.e2e.stack import Stack, eventually
+from tests.vllm.box import START_S, Box
+from tests.vllm.processes import WAYS, guard_of, left_of, log_of, members_of, snapshot_of
+
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
+
+WITHIN_S = 5.0
+BUSY_S = 120.0
+FOUND_S = 20.0
+GONE_S = 30.0
+SEED = 20261126
+_log = logging.getLogger(__name__)
+
+
+def asks_on(stack: Stack) -> int:
+    """One caller, until it is not answered any more; how many answers came."""
+    answers = 0
+    while True:
+        try:
+            if stack.chat("local", max_tokens=24).status_code != 200:
+                return answers
+        except httpx.TransportError:
+            return answers
+        answers += 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_restart_of_the_gateway_under_load_is_none_of_vllm(the_box: Box, number: signal.Signals) -> None:
+    """An upgrade, or a crash: the next gateway finds the same process, and answers by it at once."""
+    gateway, before = the_box.up(), snapshot_of(the_box.home)
+    with ThreadPoolExecutor(8) as pool:
+        callers = [pool.submit(asks_on, gateway) for _ in range(8)]
+        begun = gateway.metric("forebay_requests_total")
+        try:
+            eventually(lambda: gateway.metric("forebay_requests_total") >= begun + 16, "they are answered", BUSY_S)
+        finally:
+            gateway.process.send_signal(number)
+        # Those that were answered last may not have heard it.
+        answers = sum(caller.result() for caller in callers)
+    the_box.start_again()
+    assert answers >= 8
+    eventually(the_box.is_up, "vLLM is found", FOUND_S)
+    assert the_box.gateway.chat("local", max_tokens=4).headers["x-forebay-backend"] == "local"
+    after = snapshot_of(the_box.home)
+    assert (after.pid, after.url, after.restarts) == (before.pid, before.url, before.restarts)
+
+
+@pytest.mark.parametrize(
+    "way",
+    ["kill -9 of the API server", "kill -9 of the engine core", "exit code 0", "SIGSTOP of the engine core"],
+)
+async def test_nobody_hangs_and_it_comes_back(the_box: Box, way: str) -> None:
+    """Under fifty streams: who is held or waits is answered elsewhere, who is committed gets an error event, within
+    five seconds. It is back without help; of what it was no process is left, and so no memory.
+    """
+    gateway = the_box.up()
+    members = members_of(the_box.home)
+    died = await death(
+        gateway,
+        way.replace(" ", "-"),
+        random.Random(SEED),
+        lambda: WAYS[way](the_box.home),
+        within_s=WITHIN_S,
+        back_s=START_S,
+    )
+    _log.info("%s: %s", way, died)
+    assert died.ended["interrupted"] >= 1
+    assert died.ended["elsewhere"] >= 20
+    assert left_of(members) == [], log_of(the_box.home)[-2000:]
+
+
+def test_kill_9_of_the_host_leaves_nothing_behind(gateway: Stack) -> None:
+    """No signal of a parent's death reaches vLLM's children; the guard ends them, and another host begins another."""
+    members, host = members_of(gateway.home), psutil.Process(guard_of(gateway.home)).parent()
+    assert host is not None
+    os.kill(host.pid, signal.SIGKILL)
+    eventually(lambda: left_of(members) == [], "nothing of it is left", GONE_S)
+    eventually(lambda: gateway.gate("small")["detail"].startswith("starting"), "another has been begun", GONE_S)
