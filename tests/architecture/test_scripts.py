@@ -34,4 +34,8 @@ def test_every_benchmark_is_in_the_list_of_benchmarks() -> None:
 def test_ci_runs_what_people_run() -> None:
     """CI has no steps of its own: what passes here passes there."""
     lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
-    assert [line for line in lines if line.startswith("scripts/")] == ["scripts/check", "scripts/test"]
+    assert [line for line in lines if line.startswith("scripts/")] == [
+        "scripts/check",
+        "scripts/test",
+        "scripts/test-vllm",
+    ]
