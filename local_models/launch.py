@@ -9,14 +9,18 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from local_models.logs import EngineLog
+from local_models.policy import Policy
 from local_models.probe import Canary
-from local_models.process import Policy
 from local_models.proctable import signal_group
 from local_models.types import EngineSpec
 
 _READ: Final = 1 << 16
 _PIPE: Final = 1 << 18
 _BACKLOG: Final = 1024
+
+
+class NoRoomForIt(Exception):
+    """There is not the memory that an engine needs; the message says how much is needed, and who holds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,7 @@ class Launcher(Protocol):
         ...
 
     async def command(self, spec: EngineSpec, place: Place) -> tuple[str, ...]:
-        """Its command line. Raises OSError."""
+        """Its command line. Raises OSError, or NoRoomForIt."""
         ...
 
     def canary(self, spec: EngineSpec) -> Canary:
@@ -87,7 +91,7 @@ class Child:
 
 
 async def launch(spec: EngineSpec, launcher: Launcher, log: EngineLog) -> Child:
-    """Begin the engine's process. Raises OSError.
+    """Begin the engine's process. Raises OSError, or NoRoomForIt.
 
     The port is a fresh one each time: whoever still knows that of the last launch is refused instead of waiting. A
     kind that takes a socket finds it bound, so that nobody can come in between. Who loses its port crashes, and is

@@ -8,8 +8,8 @@ from typing import Final
 from local_models.environment import inheritable
 from local_models.hardware import cpu_count
 from local_models.launch import Place
+from local_models.policy import Policy
 from local_models.probe import Canary
-from local_models.process import Policy
 from local_models.types import EngineSpec
 
 # `local_models.llama`: 3 when the file is not a GGUF it can use, 4 when llama.cpp refuses it.

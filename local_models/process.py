@@ -10,6 +10,7 @@
                                ▼ crashes too often, or a bad model file
                            QUARANTINE ───► STARTING, later
 
+    Without memory for it nothing is launched: STARTING ► QUARANTINE, and it is looked again soon.
     Work without a step being made of it is a failure, too: first DEGRADED, then FENCED.
     Any exit while it is wanted is a crash, exit code 0 included: ► RESTARTING. StopAsked: ► STOPPED.
 
@@ -20,6 +21,7 @@ launch number. `now` is monotonic seconds.
 
 from dataclasses import dataclass, replace
 
+from local_models.policy import Policy
 from local_models.process_events import (
     CanaryFailed,
     CanaryOk,
@@ -30,6 +32,7 @@ from local_models.process_events import (
     HealthOk,
     Kill,
     LaunchEvent,
+    NoRoom,
     ProbeEvent,
     Quiet,
     RunCanary,
@@ -45,40 +48,6 @@ from local_models.process_events import (
     Unkillable,
 )
 from local_models.types import EngineState
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How patient to be with an engine. Durations in seconds."""
-
-    start_limit: float = 120.0
-    """From launch to UP."""
-    fence_after: int = 3
-    """Health checks failed in a row after which no more requests are given to it."""
-    answer_limit: float = 1.5
-    """How long it may take to say how it is. Three times, and the pauses, until a hang is known."""
-    stall_limit: float | None = None
-    """Fenced when requests are running and no step was made of any for this long; after half of it a canary is sent,
-    which moves whoever only has nothing to do. None for an engine whose steps may take longer.
-    """
-    quiet_limit: float = 30.0
-    """Without a step for this long although nothing seems to run: a canary is sent, and is work for it."""
-    hang_limit: float = 30.0
-    """How long it may stay fenced before it is ended and launched again."""
-    grace: float = 10.0
-    """Between SIGTERM and SIGKILL."""
-    backoff_first: float = 0.5
-    backoff_limit: float = 10.0
-    stable_after: float = 60.0
-    """Up for this long, the next crash starts from the first back-off again."""
-    crash_limit: int = 5
-    crash_window: float = 120.0
-    quarantine_first: float = 10.0
-    """After this it is tried again, unless the model file is bad. Each further quarantine takes twice as long if it
-    was never up in between: whoever comes up each time can work, and is not to be missed for longer than this."""
-    quarantine_limit: float = 600.0
-    bad_model_exits: frozenset[int] = frozenset()
-    """Exit codes that say the model file cannot be served: trying again is pointless."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +100,10 @@ def _lived_or_died(process: Process, event: LaunchEvent, now: float, policy: Pol
             return _end(replace(process, pid=pid), EngineState.STOPPED, "stopping", now, policy)
         case Spawned(pid=pid):
             return replace(process, pid=pid), ()
-        case SpawnFailed() if process.state is EngineState.STOPPED:
+        case SpawnFailed() | NoRoom() if process.state is EngineState.STOPPED:
             return process, ()
+        case NoRoom(why=why):
+            return _wait_for_room(process, why, now, policy), ()
         case SpawnFailed(why=why):
             return _crash(process, f"could not be started: {why}", now, policy)
         case Exited():
@@ -278,6 +249,13 @@ def _quarantine(process: Process, why: str, now: float, policy: Policy) -> Proce
         detail=f"{crashes}, tried again after {wait:.0f} s; the last: {why}",
         quarantines=process.quarantines + 1,
     )
+
+
+def _wait_for_room(process: Process, why: str, now: float, policy: Policy) -> Process:
+    # No crash: nothing was launched, and looking again costs next to nothing.
+    restarts = max(0, process.restarts - 1)
+    deadline = now + policy.room_wait
+    return replace(process, state=EngineState.QUARANTINE, deadline=deadline, detail=why, restarts=restarts)
 
 
 def _healthy(process: Process) -> Step:

@@ -35,6 +35,14 @@ class SpawnFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class NoRoom:
+    """No process was created, because it would not find the memory that it needs."""
+
+    launch: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Exited:
     """The process is gone: negative `code` is a signal, `last_line` the last thing it said."""
 
@@ -96,7 +104,7 @@ class CanaryFailed:
     why: str
 
 
-LaunchEvent = Spawned | SpawnFailed | Exited | Unkillable
+LaunchEvent = Spawned | SpawnFailed | NoRoom | Exited | Unkillable
 ProbeEvent = HealthOk | HealthFailed | Quiet | Stalled | CanaryOk | CanaryFailed
 Event = Start | StopAsked | Tick | LaunchEvent | ProbeEvent
 

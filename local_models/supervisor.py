@@ -16,7 +16,7 @@ from typing import Final
 
 import httpx
 
-from local_models.launch import Child, Launcher, launch
+from local_models.launch import Child, Launcher, NoRoomForIt, launch
 from local_models.logs import EngineLog, one_line
 from local_models.probe import EngineProbe, Verdict
 from local_models.process import Process, step
@@ -29,6 +29,7 @@ from local_models.process_events import (
     HealthFailed,
     HealthOk,
     Kill,
+    NoRoom,
     Quiet,
     RunCanary,
     Spawn,
@@ -172,6 +173,8 @@ class EngineSupervisor:
         self._log.begin(f"launch {number} of {self.spec.name}, {time.strftime('%Y-%m-%d %H:%M:%S %z')}")
         try:
             child = await launch(self.spec, self._launcher, self._log)
+        except NoRoomForIt as reason:
+            return NoRoom(number, one_line(str(reason)))
         except OSError as error:
             return SpawnFailed(number, one_line(str(error)))
         self._child = child

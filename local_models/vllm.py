@@ -8,19 +8,23 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Literal
+
+from msgspec import Struct
 
 from local_models.environment import inheritable_by_vllm
-from local_models.launch import Place
+from local_models.launch import NoRoomForIt, Place
+from local_models.policy import Policy
 from local_models.probe import Canary
-from local_models.process import Policy
 from local_models.proctable import signal_group
 from local_models.types import EngineSpec
+from local_models.vllm_memory import shortage
 
 _MAIN: Final = ("-m", "vllm.entrypoints.cli.main")
 _NAME_VERSION: Final = "import importlib.metadata; print(importlib.metadata.version('vllm'))"
-_VERSION: Final = re.compile(r"\b(\d+)\.(\d+)\.\d+")
-_QUEUE_FLAGS_SINCE: Final = (0, 29)
+_VERSION: Final = re.compile(r"\b(\d+)\.(\d+)\.\d+(\S*)")
+QUEUE_FLAGS_SINCE: Final = (0, 29)
+"""Older ones have no limit of their own queue."""
 # `vllm --version` imports torch; from a cold disk, or out of a container image, that takes its time.
 _ASK_S: Final = 120.0
 # Enough to seed what is known of the speed of prefills, and to have met the kernels that long prompts use.
@@ -37,13 +41,28 @@ _ENVIRONMENT: Final = MappingProxyType(
 )
 
 Version = tuple[int, int]
+Device = Literal["cpu", "gpu"]
+
+
+class Build(Struct, frozen=True):
+    """Which vLLM a program is. `variant` stands behind the +: cpu, rocm723, cu129; NVIDIA's usual one has none."""
+
+    version: Version
+    variant: str = ""
+
+    @property
+    def device(self) -> Device | None:
+        """What it was built for; None for what nothing is known of here."""
+        if self.variant.startswith("cpu"):
+            return "cpu"
+        return "gpu" if self.variant == "" or self.variant.startswith(("cu", "g")) else None
 
 
 class Vllm:
-    """Launches `vllm serve`. Versions are asked for once per program."""
+    """Launches `vllm serve`. Builds are asked for once per program."""
 
     def __init__(self) -> None:
-        self._versions: dict[tuple[str, ...], Version] = {}
+        self._builds: dict[tuple[str, ...], Build] = {}
 
     @property
     def policy(self) -> Policy:
@@ -72,11 +91,13 @@ class Vllm:
         return {**_ENVIRONMENT, **inheritable_by_vllm(environ)}
 
     async def command(self, spec: EngineSpec, place: Place) -> tuple[str, ...]:
-        """See `launch.Launcher`. Raises OSError when the program cannot be run."""
-        program = program_of(spec)
-        if program not in self._versions and (found := await self._ask_version(spec)) is not None:
-            self._versions[program] = found
-        words = (*program, *serve_words(spec, place.port, self._versions.get(program)))
+        """See `launch.Launcher`. Raises OSError when the program cannot be run, and NoRoomForIt."""
+        program, build = program_of(spec), await self.build(spec)
+        device = None if build is None else build.device
+        short = None if device is None else await asyncio.to_thread(shortage, spec, os.environ, device)
+        if short is not None:
+            raise NoRoomForIt(str(short))
+        words = (*program, *serve_words(spec, place.port, None if build is None else build.version))
         guard = Path(__file__).with_name("guard.py")
         return (sys.executable, "-I", str(guard), str(os.getpid()), *words)
 
@@ -84,7 +105,14 @@ class Vllm:
         """One token, and then a prompt of 512, or of as many as a request may have."""
         return Canary(spec.runner, spec.model, min(_CANARY_TOKENS, spec.context - 1))
 
-    async def _ask_version(self, spec: EngineSpec) -> Version | None:
+    async def build(self, spec: EngineSpec) -> Build | None:
+        """What the program says it is; None where it says nothing. Raises OSError when it cannot be run."""
+        program = program_of(spec)
+        if program not in self._builds and (found := await self._ask_build(spec)) is not None:
+            self._builds[program] = found
+        return self._builds.get(program)
+
+    async def _ask_build(self, spec: EngineSpec) -> Build | None:
         words = (spec.python, "-c", _NAME_VERSION) if spec.python else (*spec.command, "--version")
         process = await asyncio.create_subprocess_exec(
             *words,
@@ -101,7 +129,7 @@ class Vllm:
             return None
         finally:
             signal_group(process.pid, signal.SIGKILL)
-        return version_of(said.decode(errors="replace"))
+        return build_of(said.decode(errors="replace"))
 
 
 def program_of(spec: EngineSpec) -> tuple[str, ...]:
@@ -125,7 +153,7 @@ def serve_words(spec: EngineSpec, port: int, version: Version | None) -> tuple[s
         "--max-model-len",
         str(spec.context),
         *(("--runner", "pooling") if spec.runner == "pooling" else ()),
-        *(_queue_words(spec) if version is not None and version >= _QUEUE_FLAGS_SINCE else ()),
+        *(_queue_words(spec) if version is not None and version >= QUEUE_FLAGS_SINCE else ()),
         # It is asked for its health every second.
         "--disable-uvicorn-access-log",
         *spec.args,
@@ -142,7 +170,7 @@ def _queue_words(spec: EngineSpec) -> tuple[str, ...]:
     return ("--max-num-queued-reqs", str(2 * spec.parallel), "--max-num-queued-tokens", str(tokens))
 
 
-def version_of(text: str) -> Version | None:
-    """The version that a program says it is; None when it says none."""
+def build_of(text: str) -> Build | None:
+    """What a program says it is; None when it says no version."""
     found = _VERSION.search(text)
-    return None if found is None else (int(found[1]), int(found[2]))
+    return None if found is None else Build((int(found[1]), int(found[2])), found[3].partition("+")[2])

@@ -14,7 +14,7 @@ import yaml
 
 from gateway.config.addresses import listen_address
 from gateway.config.schema import Server
-from local_models.process import Policy
+from local_models.policy import Policy
 from tests.config.files import CONFIGS, ROOT
 
 INSTALLED = "/opt/forebay"

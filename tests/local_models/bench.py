@@ -10,8 +10,8 @@ import httpx
 
 from local_models.environment import inheritable
 from local_models.launch import Launcher, Place
+from local_models.policy import Policy
 from local_models.probe import Canary
-from local_models.process import Policy
 from local_models.roster import Roster
 from local_models.supervisor import EngineSupervisor, Surroundings
 from local_models.types import EngineSnapshot, EngineSpec, EngineState, Runner

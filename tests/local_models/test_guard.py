@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from local_models import guard
-from local_models.process import Policy
+from local_models.policy import Policy
 from local_models.types import EngineState
 from local_models.vllm import Vllm
 from tests.local_models.bench import FAKE_VLLM, QUICK, bench

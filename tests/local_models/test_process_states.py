@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local_models.process import Policy, Process, step
+from local_models.policy import Policy
+from local_models.process import Process, step
 from local_models.process_events import (
     CanaryFailed,
     CanaryOk,
@@ -16,6 +17,7 @@ from local_models.process_events import (
     HealthFailed,
     HealthOk,
     Kill,
+    NoRoom,
     ProbeEvent,
     Quiet,
     RunCanary,
@@ -104,6 +106,10 @@ CASES = {
     "bad model file": Case(STARTING, Exited(1, 3, "not a GGUF"), EngineState.QUARANTINE, (Sweep(1),)),
     "model refused": Case(STARTING, Exited(1, 4, "no"), EngineState.QUARANTINE, (Sweep(1),)),
     "cannot be launched": Case(replace(STARTING, pid=None), SpawnFailed(1, "?"), EngineState.RESTARTING, deadline=20.5),
+    "no room for it": Case(replace(STARTING, pid=None), NoRoom(1, "full"), EngineState.QUARANTINE, deadline=25.0),
+    "stopped before there was room": Case(
+        replace(STOPPING, pid=None, deadline=None), NoRoom(1, "full"), EngineState.STOPPED
+    ),
     "its children cannot be killed": Case(WAITING, Unkillable(1, (1, 2)), EngineState.QUARANTINE),
     "quarantine is over": Case(QUARANTINE, Tick(), EngineState.STARTING, (Spawn(2),), 600.0, 700.0),
     "stop": Case(UP, StopAsked(), EngineState.STOPPED, (Terminate(),), deadline=30.0),

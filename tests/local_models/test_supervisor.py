@@ -11,8 +11,10 @@ import httpx
 import psutil
 import pytest
 
+from local_models.launch import NoRoomForIt, Place
+from local_models.policy import Policy
 from local_models.proctable import session_members
-from local_models.types import EngineSnapshot, EngineState
+from local_models.types import EngineSnapshot, EngineSpec, EngineState
 from tests.local_models.bench import QUICK, FakeLauncher, bench, fake_spec
 
 
@@ -248,3 +250,32 @@ def _pid(snapshot: EngineSnapshot) -> int:
 async def _set_health(snapshot: EngineSnapshot, mode: str) -> None:
     async with httpx.AsyncClient(trust_env=False) as http:
         await http.post(f"{snapshot.url}/fake/health?mode={mode}")
+
+
+class Full(FakeLauncher):
+    """A launcher that finds no room, and counts how often it looked, until `room` is set."""
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__(policy)
+        self.looked = 0
+        self.room = False
+
+    async def command(self, spec: EngineSpec, place: Place) -> tuple[str, ...]:
+        """See `launch.Launcher`."""
+        self.looked += 1
+        if not self.room:
+            raise NoRoomForIt("not enough memory on GPU 0: 72.0 GB needed, 20.0 GB free")
+        return await super().command(spec, place)
+
+
+async def test_an_engine_without_room_is_not_launched_until_there_is(tmp_path: Path) -> None:
+    """It says why, is looked after again and again, and none of that is a crash."""
+    launcher = Full(dataclasses.replace(QUICK, room_wait=0.05))
+    async with bench(tmp_path, fake_spec(), launcher) as engine:
+        await engine.until(lambda _: launcher.looked > QUICK.crash_limit)
+        waiting = await engine.until_state(EngineState.QUARANTINE)
+        assert waiting.detail == "not enough memory on GPU 0: 72.0 GB needed, 20.0 GB free"
+        assert waiting.pid is None
+        launcher.room = True
+        up = await engine.until_state(EngineState.UP)
+        assert up.restarts <= 1

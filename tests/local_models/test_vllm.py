@@ -8,10 +8,11 @@ import msgspec
 import pytest
 
 from local_models.environment import inheritable, inheritable_by_host
-from local_models.launch import Place
+from local_models.launch import NoRoomForIt, Place
 from local_models.probe import Canary
 from local_models.types import EngineSpec
-from local_models.vllm import Version, Vllm, program_of, serve_words, version_of
+from local_models.vllm import Build, Version, Vllm, build_of, program_of, serve_words
+from tests.local_models.nvml import H200, install_driver, play
 
 PLACE = Place(port=40001, socket=9)
 SPEC = EngineSpec(
@@ -48,19 +49,59 @@ def test_vectors_have_a_runner_of_their_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "version"),
+    ("text", "build"),
     [
-        ("0.32.0\n", (0, 32)),
-        ("0.32.0+cpu\n", (0, 32)),
-        ("INFO 11-25 warming up\n0.29.1rc1.dev3+g12ab\n", (0, 29)),
-        ("1.0.0", (1, 0)),
+        ("0.32.0\n", Build((0, 32))),
+        ("0.32.0+cpu\n", Build((0, 32), "cpu")),
+        ("INFO 11-25 warming up\n0.29.1rc1.dev3+g12ab\n", Build((0, 29), "g12ab")),
+        ("1.0.0", Build((1, 0))),
         ("", None),
         ("vllm: command not found", None),
     ],
 )
-def test_versions_are_read_from_what_it_says(text: str, version: Version | None) -> None:
-    """Who does not say gets what all versions take."""
-    assert version_of(text) == version
+def test_builds_are_read_from_what_it_says(text: str, build: Build | None) -> None:
+    """Who does not say gets what all versions take, and its memory is not looked for."""
+    assert build_of(text) == build
+
+
+@pytest.mark.parametrize(
+    ("variant", "device"),
+    [("", "gpu"), ("cu129", "gpu"), ("g12ab.cu129", "gpu"), ("cpu", "cpu"), ("rocm723", None), ("xpu", None)],
+)
+def test_what_it_was_built_for(variant: str, device: str | None) -> None:
+    """NVIDIA's GPUs unless it says otherwise; of what else there is nothing is known here."""
+    assert Build((0, 32), variant).device == device
+
+
+async def test_it_is_not_launched_where_it_would_find_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Said with figures before anything has begun: this box has less than a million GiB."""
+    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1000000")
+    (tmp_path / "model.safetensors").write_bytes(bytes(1000))
+    command = tmp_path / "vllm"
+    command.write_text("#!/bin/sh\necho 0.32.0+cpu\n")
+    command.chmod(0o700)
+    spec = msgspec.structs.replace(SPEC, python=None, command=(str(command),), path=str(tmp_path))
+    with pytest.raises(NoRoomForIt, match=r"this box: 1073741.8 GB needed .*; held by process \d+"):
+        await Vllm().command(spec, PLACE)
+    monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "0")
+    assert (await Vllm().command(spec, PLACE))[4] == str(command)
+
+
+async def test_room_is_looked_for_on_the_gpus_that_it_may_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked of NVIDIA's driver, with who holds them."""
+    for name, value in install_driver(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    command = tmp_path / "vllm"
+    command.write_text("#!/bin/sh\necho 0.32.0\n")
+    command.chmod(0o700)
+    spec = msgspec.structs.replace(SPEC, python=None, command=(str(command),))
+    play(tmp_path, {**H200, "memory_used": 100_000_000_000, "processes": "4242:99000000000"})
+    with pytest.raises(NoRoomForIt, match=r"GPU 0 \(NVIDIA H200\): 120.0 GB needed .*held by process 4242 \(99.0 GB\)"):
+        await Vllm().command(spec, PLACE)
+    play(tmp_path, H200)
+    assert (await Vllm().command(spec, PLACE))[4] == str(command)
 
 
 def test_an_interpreter_or_a_command_stands_for_vllm() -> None:
