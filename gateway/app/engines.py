@@ -49,6 +49,19 @@ async def learnt(home: Path) -> dict[str, frozenset[Capability]]:
     return {view.name: view.capabilities for view in views if view.capabilities is not None}
 
 
+async def at_work(home: Path) -> frozenset[str]:
+    """The engines that have a process at present. Raises EngineFailure."""
+    try:
+        host = await EngineHost.watch(home)
+    except LocalModelsError as error:
+        raise EngineFailure(str(error)) from error
+    if host is None:
+        return frozenset()
+    found = frozenset(name for name, snapshot in host.snapshots().items() if snapshot.pid is not None)
+    await host.close(stop=False)
+    return found
+
+
 class Engines:
     """Follows the engine host: the latest view of every engine, the gate told of each change, and `came_up` of each
     engine that is ready (again): what was held against it before was another process, or has passed, and what it can
@@ -158,7 +171,7 @@ def _spec(name: str, engine: Engine, home: Path) -> EngineSpec:
             runner=engine.runner,
         )
     if engine.kind == "vllm":
-        return _vllm_spec(name, engine, model)
+        return vllm_spec(name, engine)
     path = resolve(model, home)
     check_file(path)
     return EngineSpec(
@@ -174,7 +187,9 @@ def _spec(name: str, engine: Engine, home: Path) -> EngineSpec:
     )
 
 
-def _vllm_spec(name: str, engine: Engine, model: str) -> EngineSpec:
+def vllm_spec(name: str, engine: Engine) -> EngineSpec:
+    """What the host is to run for a vLLM. Raises EngineFailure where its program or its model is not here."""
+    model = engine.model or ""
     return EngineSpec(
         name=name,
         kind="vllm",

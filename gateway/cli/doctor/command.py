@@ -12,7 +12,7 @@ from msgspec import Struct
 from rich.text import Text
 
 from gateway.cli.console import Terminal, terminal_of
-from gateway.cli.doctor import clock, configuration, engines, gpu, machine, models, ports, providers, storage
+from gateway.cli.doctor import clock, configuration, engines, gpu, machine, models, ports, providers, storage, vllm
 from gateway.cli.doctor.finding import Finding, Level
 from gateway.cli.modelfailure import told
 from gateway.cli.progress import progress
@@ -79,6 +79,8 @@ def _examined(terminal: Terminal, seen: configuration.Facts, wishes: _Wishes) ->
     yield from gpu.findings(gpu.gather(config, wanted=_why_gpu(at_work, wishes)))
     yield from engines.findings(at_work)
     yield from models.findings(there)
+    if config is not None:
+        yield from vllm.findings(vllm.gather(config, folder, terminal.environ))
     replies: tuple[providers.Reply, ...] = ()
     if config is not None:
         yield from ports.findings(ports.gather(config))
