@@ -314,7 +314,12 @@ ROWS: Mapping[str, Row] = MappingProxyType(
             ignored={("openai", "local"): {"reasoning_effort"}, ("anthropic", "local"): {"output_config.effort"}},
         ),
         "a budget of thought": Row(
-            anthropic={"max_tokens": 1100, "thinking": {"type": "enabled", "budget_tokens": 1024}},
+            # A budget is at least 1,024 and less than the limit: only a vowel ends a real model's answer early.
+            anthropic={
+                "max_tokens": 1100,
+                "thinking": {"type": "enabled", "budget_tokens": 1024},
+                "stop_sequences": ["a", "e", "i", "o"],
+            },
             ignored={("anthropic", "local"): {"thinking"}},
         ),
         "a user": Row(openai={"user": "u-1"}, anthropic={"metadata": {"user_id": "u-1"}}, heard={"user": "u-1"}),
