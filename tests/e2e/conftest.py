@@ -53,6 +53,16 @@ def tiers(the_three_tiers: Stack, faults: FaultServer) -> Stack:
     return the_three_tiers
 
 
+@pytest.fixture
+def breaking(tiers: Stack, faults: FaultServer) -> Iterator[Stack]:
+    """The same for a test whose providers fail: they answer again at its end, so that failures of several tests,
+    in whatever order these run, never add up to an open breaker.
+    """
+    yield tiers
+    faults.reset()
+    assert [tiers.chat(backend).status_code for backend in ("mini", "big")] == [200, 200]
+
+
 @pytest.fixture(scope="session")
 def the_two_regions(the_fault_server: FaultServer) -> Iterator[Stack]:
     """A gateway with tenants, keys and regions."""

@@ -98,11 +98,11 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_stream_that_breaks_raises(tiers: Stack, faults: FaultServer, name: str) -> None:
+def test_a_stream_that_breaks_raises(breaking: Stack, faults: FaultServer, name: str) -> None:
     """The client gets what was said and then its own error: never a stop reason, never a message_stop."""
     faults.next("premium", BROKEN[name])
     seen: list[str] = []
-    with tiers.anthropic() as client, pytest.raises(anthropic.APIStatusError) as caught:  # noqa: PT012
+    with breaking.anthropic() as client, pytest.raises(anthropic.APIStatusError) as caught:  # noqa: PT012
         for event in client.messages.create(model="premium", max_tokens=9, messages=SKY, stream=True):
             seen.append(event.type)  # noqa: PERF401 - what came before it raises is the point
     assert seen[-1] == "content_block_delta"

@@ -78,15 +78,15 @@ def test_a_defect_sends_the_request_to_the_next_tier(
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_failed_escalation_returns_the_light_answer_and_says_so(
-    tiers: Stack, faults: FaultServer, *, stream: bool
+    breaking: Stack, faults: FaultServer, *, stream: bool
 ) -> None:
     """With every stronger tier down the caller gets what there is, and reads that it was meant to be better."""
     faults.next(LIGHT, DOUBTFUL)
     faults.next("mid", DOWN)
     faults.next("premium", DOWN)
     request_id = f"escalation-fails-{stream}"
-    told = ask(tiers, request_id, stream=stream)
-    agree(told, tiers.books, request_id, faults.settled())
+    told = ask(breaking, request_id, stream=stream)
+    agree(told, breaking.books, request_id, faults.settled())
     assert told.status == 200
     assert told.forebay is not None
     assert told.forebay["backend"] == "local"
@@ -152,12 +152,12 @@ def test_the_strongest_valid_answer_wins(tiers: Stack, faults: FaultServer) -> N
     assert body["choices"][0]["message"]["content"] == '{"city": "Paris"}'
 
 
-def test_of_two_bad_answers_the_stronger_tiers_wins(tiers: Stack, faults: FaultServer) -> None:
+def test_of_two_bad_answers_the_stronger_tiers_wins(breaking: Stack, faults: FaultServer) -> None:
     """Scores of different models are not compared: what mid says stands, whatever its own score."""
     faults.next(LIGHT, DOUBTFUL)
     faults.next("mid", REFUSES)
     faults.next("premium", DOWN)
-    body = tiers.chat(headers=TO_LIGHT).json()
+    body = breaking.chat(headers=TO_LIGHT).json()
     assert body["forebay"]["backend"] == "mini"
     assert body["choices"][0]["message"]["content"] == REFUSES.text
 

@@ -132,12 +132,12 @@ def test_who_cannot_escalate_is_not_made_to_wait(tiers: Stack, faults: FaultServ
         assert len(faults.settled()) == 1
 
 
-def test_a_held_answer_goes_on_when_nobody_stronger_answers(tiers: Stack, faults: FaultServer) -> None:
+def test_a_held_answer_goes_on_when_nobody_stronger_answers(breaking: Stack, faults: FaultServer) -> None:
     """The light stream waits meanwhile, and then comes whole, without a gap and without a second beginning."""
     faults.next(LIGHT, Says(text=DOUBT, logprob=-6.0, hold="rest", hold_after=30))
     faults.next("mid", DOWN)
     faults.next("premium", Says(hold="premium", hold_after=-1, ends="reset", after=-1))
-    with Wire(tiers.url) as wire:
+    with Wire(breaking.url) as wire:
         wire.post(asked(), {**TO_LIGHT, "connection": "close"})
         faults.wait("held", least=1, model="premium")
         assert wire.silent()
