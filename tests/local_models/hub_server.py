@@ -24,6 +24,8 @@ STRANGER = "hf_ofSomebodyElse"
 _API = re.compile(r"/api/models/([^/]+/[^/]+)(?:/revision/([^/]+))?")
 _RESOLVE = re.compile(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
 _CHUNK = 1 << 16
+_POLL_S = 0.01
+"""How often a server looks whether it is to end: what each test waits for at its end, at most."""
 
 
 @dataclass(slots=True)
@@ -251,7 +253,7 @@ def hub_server(repositories: dict[str, Repository]) -> Iterator[Hub]:
 def _serving(handler: Any) -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, args=(_POLL_S,), daemon=True)
         thread.start()
         try:
             yield f"http://127.0.0.1:{server.server_port}"

@@ -67,6 +67,24 @@ async def test_a_longer_canary_and_the_right_name_where_asked(
         assert await EngineProbe("http://engine", http).canary(canary) == verdict
 
 
+@pytest.mark.parametrize(
+    ("vector", "why"),
+    [
+        ([0.6, -0.8], ""),
+        ([], "no vector came"),
+        ([0, 0], "no vector came"),
+        ([None], "not an OpenAI answer"),
+    ],
+)
+async def test_a_pooling_engine_proves_itself_with_a_vector(vector: list[float | None], why: str) -> None:
+    """Of numbers, and not of nothing but zeros."""
+    answers = {"/v1/models": (200, MODELS), "/v1/embeddings": (200, {"data": [{"embedding": vector}]})}
+    async with playing(answers) as http:
+        verdict = await EngineProbe("http://engine", http).canary(Canary("pooling"))
+    assert verdict.ok == (not why)
+    assert verdict.why.startswith(why)
+
+
 @pytest.mark.parametrize("tokens", [1, 511, 512])
 def test_a_long_prompt_has_so_many_tokens(tokens: int) -> None:
     """Numbers that any vocabulary has, and no run of one token."""
