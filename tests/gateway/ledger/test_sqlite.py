@@ -161,7 +161,7 @@ UNFIT: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("fields", UNFIT, ids=str)
+@pytest.mark.parametrize("fields", UNFIT, ids=", ".join)
 def test_what_fits_into_no_row_does_not_hold_up_the_others(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, fields: dict[str, Any]
 ) -> None:

@@ -45,7 +45,9 @@ CHUNKS: list[tuple[dict[str, Any], Delta]] = [
 ]
 
 
-@pytest.mark.parametrize(("choice", "delta"), CHUNKS, ids=str)
+@pytest.mark.parametrize(
+    ("choice", "delta"), CHUNKS, ids=lambda value: value.text if isinstance(value, Delta) else str(value)
+)
 def test_pieces_of_every_kind_are_read(choice: dict[str, Any], delta: Delta) -> None:
     """Roles, text, reasoning, tool calls in parts, logprobs and the end of a choice."""
     assert decode_chunk(json.dumps({"choices": [choice]}).encode()).deltas() == [delta]
