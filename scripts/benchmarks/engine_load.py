@@ -89,7 +89,7 @@ class Load:
         async with self._session.post(self._url, json=body) as response:
             if response.status != 200:
                 raise WrongAnswerError(f"status {response.status}: {(await response.text())[:1000]}")
-            async for data in _events(response):
+            async for data in stream_events(response):
                 if data == _DONE:
                     answer.whole = True
                 else:
@@ -116,7 +116,7 @@ class Load:
                 self._under_way.set()
 
 
-async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+async def stream_events(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
     """What stands behind `data: `, event by event, as soon as it is here."""
     rest = b""
     async for piece in response.content.iter_any():

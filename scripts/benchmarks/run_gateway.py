@@ -103,7 +103,7 @@ def processes_of(home: pathlib.Path) -> list[int]:
 def cpu_seconds(pids: Iterable[int]) -> float:
     """User and system time of processes and their descendants, all their threads, and of children that have ended."""
     total = 0
-    for each in _families(pids):
+    for each in families(pids):
         fields = pathlib.Path(f"/proc/{each}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
         total += sum(int(field) for field in fields[11:15])
     return total / os.sysconf("SC_CLK_TCK")
@@ -112,14 +112,14 @@ def cpu_seconds(pids: Iterable[int]) -> float:
 def memory_mb(pids: Iterable[int]) -> float:
     """Resident memory of processes and their descendants, in MiB."""
     kilobytes = 0
-    for each in _families(pids):
+    for each in families(pids):
         for line in pathlib.Path(f"/proc/{each}/status").read_text(encoding="utf-8").splitlines():
             if line.startswith("VmRSS:"):
                 kilobytes += int(line.split()[1])
     return round(kilobytes / 1024, 1)
 
 
-def _families(pids: Iterable[int]) -> list[int]:
+def families(pids: Iterable[int]) -> list[int]:
     """Processes and their descendants, each once."""
     found = list(dict.fromkeys(pids))
     for each in found:

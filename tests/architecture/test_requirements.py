@@ -111,7 +111,8 @@ def test_the_code_imports_only_what_is_declared(pyproject: Mapping[str, Any], tr
     """An undeclared import works here by luck of another's dependency and fails at the customer's.
 
     The engine alone may use the extra `cpu`: everything else starts without it. Scripts run beside the tests, but for
-    those that run in an environment of their own: the ones that draw, and the one that makes vLLM's model.
+    those that run in an environment of their own: the ones that draw, the one that makes vLLM's model, and the
+    one that keeps a GPU busy.
     """
     core = distributions(pyproject["project"]["dependencies"])
     engine = core | distributions(pyproject["project"]["optional-dependencies"]["cpu"])
@@ -121,6 +122,8 @@ def test_the_code_imports_only_what_is_declared(pyproject: Mapping[str, Any], tr
         ("scripts/benchmarks/overhead_draw.py", drawing),
         ("scripts/benchmarks/engine_draw.py", drawing),
         ("scripts/benchmarks/gate_draw.py", drawing),
+        ("scripts/acceptance/draw.py", drawing),
+        ("scripts/acceptance/hog.py", frozenset({"torch"})),
         ("scripts/vllm/gguf_to_hf.py", frozenset({"transformers"})),
         ("scripts/", everything),
         ("local_models/llama/", engine),

@@ -8,7 +8,7 @@ import pytest
 from tests.architecture.source import ROOT
 
 NAMES = ("run", "test", "check", "lock", "bench", "fit-difficulty", "vllm-cpu", "test-vllm", "image-setup")
-COMMANDS = tuple(f"scripts/{name}" for name in NAMES)
+COMMANDS = tuple(f"scripts/{name}" for name in (*NAMES, "gpu-acceptance"))
 
 
 @pytest.mark.parametrize("name", [*COMMANDS, ".ci/run"])
