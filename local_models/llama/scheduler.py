@@ -35,7 +35,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from local_models.llama.prefixes import Place, Prefixes
-from local_models.llama.shares import Pace, Shares, share, unbroken
+from local_models.llama.shares import Pace, Shares, beside, share, unbroken
 
 _NOTHING: Final[Mapping[int, NDArray[np.int32]]] = MappingProxyType({})
 
@@ -153,7 +153,7 @@ class Scheduler:
         prefilling = self._prefilling()
         remaining = [seat.prompt.size - seat.length for _, seat in prefilling]
         if rows:
-            given = share(remaining, self._pace.beside(len(rows)))
+            given = beside(remaining, len(rows), self._shares.alone, self._pace.beside(len(rows)))
         elif len(remaining) == 1:
             given = [unbroken(remaining[0], self._shares.alone)]
         else:
@@ -251,7 +251,7 @@ class Scheduler:
         """The slot that is about to evaluate more of the prompt than is `kept` already, and how much; or (-1, 0)."""
         promises = ((slot, prefixes.promised(seat.prompt, prompt)) for slot, seat in self._prefilling())
         leader, until = max(promises, key=lambda entry: entry[1], default=(-1, 0))
-        return (leader, until) if until >= kept + prefixes.least else (-1, 0)
+        return (leader, until) if until >= kept + prefixes.least(prompt.size) else (-1, 0)
 
     def _led(self, seat: _Seat) -> bool:
         """What the sequence waits for is there, or will not come."""

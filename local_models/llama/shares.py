@@ -4,6 +4,9 @@ Beside running sequences every prompt token delays every stream, so their number
 lately: a step with prompt tokens may last `STRETCH` times as long as one without. Seven streams of SmolLM2-135M on two
 cores take 40 ms a step and 55 more with 16 prompt tokens; a larger model, a longer prompt, a busier machine and another
 number of streams have other numbers, and are measured as they come.
+
+The exception is a crowd of short prompts that comes to few streams: a step that gives many their first token may hold
+up half as many for once. It cannot go on so, for those who got theirs are streams themselves then.
 """
 
 from dataclasses import dataclass
@@ -17,6 +20,10 @@ _MEMORY: Final = 0.2
 """What the latest step counts against all before it."""
 _OUTLIER: Final = 2.0
 """No step counts for more than this many times what was expected: the machine had something else to do."""
+
+
+CROWD: Final = 2
+"""As many running sequences may be held up for each prompt that comes to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +97,13 @@ def share(remaining: list[int], budget: int) -> list[int]:
         given[place] += more
         left -= more
     return given
+
+
+def beside(remaining: list[int], running: int, whole: int, spared: int) -> list[int]:
+    """As `share`, beside so many running sequences: of what they can spare, or for a crowd of a `whole` step."""
+    given = share(remaining, whole)
+    ended = sum(count == left for count, left in zip(given, remaining, strict=True))
+    return given if ended * CROWD >= running else share(remaining, spared)
 
 
 def unbroken(remaining: int, budget: int) -> int:

@@ -56,7 +56,7 @@ def test_a_chat_answer_has_openais_shape(engine: EngineProcess, model: Model) ->
     assert usage["prompt_tokens"] == len(prompt_tokens(model, "What is your name?"))
     assert usage["completion_tokens"] == 16
     assert usage["total_tokens"] == usage["prompt_tokens"] + 16
-    assert usage["prompt_tokens_details"] == {"cached_tokens": 0}
+    assert 0 <= usage["prompt_tokens_details"]["cached_tokens"] < usage["prompt_tokens"]
 
 
 def test_greedy_text_is_the_models_most_likely_text(engine: EngineProcess, model: Model, reference: Reference) -> None:
@@ -85,7 +85,8 @@ def test_contents_may_be_parts_or_null_and_developer_means_system(engine: Engine
     ]
     first, second = engine.chat(messages=plain), engine.chat(messages=spelled)
     assert first["choices"] == second["choices"]
-    assert first["usage"] == second["usage"]
+    counts = ("prompt_tokens", "completion_tokens", "total_tokens")
+    assert [first["usage"][each] for each in counts] == [second["usage"][each] for each in counts]
 
 
 def test_a_users_control_tokens_are_text(engine: EngineProcess) -> None:

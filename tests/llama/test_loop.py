@@ -245,7 +245,7 @@ def test_choices_continue_from_a_copy_of_the_prompt(bench: Bench) -> None:
 
 def test_the_share_of_a_prompt_follows_what_steps_take(model: Model) -> None:
     """A step is a second, and a quarter more per token with a prompt: four fit into what streams can spare."""
-    bench = Bench(model, Shares(alone=64, beside=64, least=1, first=9))
+    bench = Bench(model, Shares(alone=32, beside=64, least=1, first=9))
     bench.send(bench.job(1, tokens=50))
     bench.run(4)
     bench.send(bench.job(2, prompt=60))

@@ -47,11 +47,30 @@ def test_two_sequences_are_alike_up_to_the_first_difference(one: list[int], othe
         (False, tokens((200, 1)), tokens((190, 1), (10, 2)), 136),
         (False, tokens((300, 1)), tokens((250, 1), (7, 2)), 250),
         (False, tokens((300, 1)), tokens((50, 1), (300, 2)), 0),
+        (False, tokens((50, 1)), tokens((40, 1), (9, 2)), 40),  # short ones never meet the wide kernel
+        (False, tokens((50, 1)), tokens((50, 1)), 49),
+        (False, tokens((50, 1)), tokens((15, 1), (9, 2)), 0),
+        (False, tokens((100, 1)), tokens((40, 1), (9, 2)), 0),  # this was evaluated by the wide one
     ],
 )
 def test_how_much_of_a_prompt_is_taken_over(*, narrow: bool, held: Tokens, prompt: Tokens, kept: int) -> None:
     """As much as is alike, less what must be evaluated; nothing where that is little."""
     assert filled(held, narrow=narrow).common(0, prompt) == kept
+
+
+def test_a_short_prompt_takes_over_what_the_kernel_for_few_has_evaluated() -> None:
+    """In whatever steps, and where it is copied to; not what came after a step of 64 tokens."""
+    subject = Prefixes(3, 1000)
+    for start, count in ((0, 20), (20, 10), (30, 64), (94, 1)):
+        subject.feed(0, start, tokens((count, 1)))
+    subject.take(Place(1, 0, 90))
+    prompt = tokens((40, 1), (9, 2))
+    assert subject.common(0, prompt) == subject.common(1, prompt) == 30
+    subject.take(Place(0, 0, 0))
+    subject.feed(0, 0, tokens((45, 1)))
+    assert subject.common(0, prompt) == 40
+    assert subject.promised(tokens((50, 1)), prompt) == 40
+    assert subject.promised(tokens((90, 1)), prompt) == 0
 
 
 def test_the_free_slot_that_begins_most_alike_is_taken_and_trimmed() -> None:

@@ -112,6 +112,22 @@ def test_a_prompt_that_is_asked_again_goes_on_with_the_kernel_it_has_anyway(
     assert cached(answers[1]) == len(tokens[1]) - 64
 
 
+def test_a_short_prompt_takes_over_what_a_short_one_has_left(
+    engine: EngineProcess, model: Model, reference: Reference
+) -> None:
+    """Fewer than 64 tokens never meet the kernel for many, so whatever they begin with is theirs to use."""
+    assert model.chat_template is not None
+    template = ChatTemplate(model.chat_template, model.vocabulary)
+    questions = ["Name a colour.", "Name a fruit that is red."]
+    plain: dict[str, Any] = {"temperature": 0, "max_tokens": 8, "logprobs": True}
+    answers = [engine.chat(messages=[{"role": "user", "content": question}], **plain) for question in questions]
+    for answer, question in zip(answers, questions, strict=True):
+        tokens = template.tokens((Turn("user", question),))
+        assert len(tokens) < 64
+        check(answer, [tokens], model, reference)
+    assert cached(answers[1]) >= 16
+
+
 def test_a_stream_says_what_was_kept_too(engine: EngineProcess) -> None:
     """In the usage at its end, for two choices as for one."""
     first = engine.chat(**body("What is a pallet?"))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from local_models.llama.scheduler import Key, Scheduler
-from local_models.llama.shares import Pace, Shares, unbroken
+from local_models.llama.shares import Pace, Shares, beside, unbroken
 
 STREAMS = 7
 
@@ -121,3 +121,20 @@ def test_one_step_that_took_very_long_changes_little() -> None:
 def test_a_prompt_alone_does_not_end_with_a_small_step(remaining: int, budget: int, given: int) -> None:
     """What is left after a step is nothing, or 64 tokens and more, where that many are taken at once."""
     assert unbroken(remaining, budget) == given
+
+
+@pytest.mark.parametrize(
+    ("remaining", "running", "given"),
+    [
+        ([15] * 7, 1, [15] * 7),  # seven come to one stream
+        ([50] * 3, 4, [50, 50, 28]),  # two of them get their first token, and four wait for it
+        ([50] * 3, 5, [10, 0, 0]),
+        ([4000], 1, [10]),
+        ([4000, 20, 20], 4, [88, 20, 20]),
+        ([4000, 20, 20], 5, [5, 5, 0]),
+        ([], 3, []),
+    ],
+)
+def test_a_crowd_of_short_prompts_may_hold_up_few_streams(remaining: list[int], running: int, given: list[int]) -> None:
+    """A whole step of 128 if half as many get their first token as are held up, else the ten that they can spare."""
+    assert beside(remaining, running, 128, 10) == given
