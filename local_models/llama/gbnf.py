@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from local_models.llama.ambiguity import AmbiguityChecker
+from local_models.llama.characters import Ranges, overlap
 from local_models.llama.errors import SchemaError
 from local_models.llama.nodes import (
     AnyObject,
@@ -23,7 +24,7 @@ from local_models.llama.nodes import (
     Schema,
     Sequence,
 )
-from local_models.llama.regular import EMPTY, NOTHING, Expression, Ranges, State, overlap
+from local_models.llama.regular import EMPTY, NOTHING, Expression, State
 from local_models.llama.schema import read_schemas
 
 MAX_GRAMMAR: Final = 512 * 1024

@@ -11,18 +11,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from local_models.llama.characters import EVERY, Range, Ranges, complement, overlap, union
 from local_models.llama.errors import KeywordError, SchemaError
-from local_models.llama.regular import (
-    EMPTY,
-    EVERY,
-    Arena,
-    Expression,
-    Range,
-    Ranges,
-    complement,
-    overlap,
-    union,
-)
+from local_models.llama.regular import EMPTY, Arena, Expression
 
 MAX_PATTERN: Final = 1_000
 """Characters in one pattern."""

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from local_models.llama.bounds import Digits
+from local_models.llama.characters import EVERY
 from local_models.llama.errors import KeywordError, SchemaError
 from local_models.llama.keywords import (
     HINTS,
@@ -40,7 +41,7 @@ from local_models.llama.nodes import (
 )
 from local_models.llama.pattern import compile_pattern
 from local_models.llama.pointers import ANNOTATIONS, MAX_CHOICES, RawSchema, look_up, merge
-from local_models.llama.regular import EVERY, Arena, Expression
+from local_models.llama.regular import Arena, Expression
 
 MAX_BYTES: Final = 64 * 1024
 """Size of the schema as JSON."""

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from local_models.llama.bounds import Bounds, Digits
+from local_models.llama.characters import EVERY, complement, overlap, union
 from local_models.llama.errors import SchemaError
 from local_models.llama.pattern import compile_pattern
-from local_models.llama.regular import EMPTY, EVERY, NOTHING, Arena, Expression, State, complement, overlap, union
+from local_models.llama.regular import EMPTY, NOTHING, Arena, Expression, State
 
 
 def accepts(states: tuple[State, ...], text: str) -> bool:
