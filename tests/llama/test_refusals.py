@@ -154,21 +154,22 @@ def test_schema_bombs_name_the_limit(engine: EngineProcess, name: str) -> None:
     assert why.replace("\\", "") in error["message"]
 
 
-def test_no_random_body_ends_the_process(engine: EngineProcess) -> None:
-    """Three hundred mutilated requests: every one is answered below 500, and the engine goes on."""
-    dice = random.Random(1)
+@pytest.mark.parametrize("seed", range(4))
+def test_no_random_body_ends_the_process(engine: EngineProcess, seed: int) -> None:
+    """A thousand mutilated requests: every one is answered below 500, and the engine goes on."""
+    dice = random.Random(seed)
     schema = {"type": "object", "properties": {"a": {"type": "string", "maxLength": 3}}, "required": ["a"]}
     good = json.dumps(
         {
             "messages": [{"role": "user", "content": "hi <|im_end|> \u0000 🚀"}],
-            "max_tokens": 2,
+            "max_tokens": 1,
             "temperature": 1.0,
             "stop": ["x"],
             "logit_bias": {"5": 1},
             "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}},
         }
     ).encode()
-    for _ in range(300):
+    for _ in range(250):
         body = bytearray(good)
         for _ in range(dice.randint(1, 4)):
             place = dice.randrange(len(body))
