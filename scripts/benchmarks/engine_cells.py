@@ -13,12 +13,12 @@ import msgspec
 from scripts.benchmarks import engine_prompts as prompts
 from scripts.benchmarks.engine_figures import Figures, first_ms, intruder_figures, load_figures, spread
 from scripts.benchmarks.engine_load import Answer
-from scripts.benchmarks.engine_servers import Server
+from scripts.benchmarks.engine_servers import ANEW, FOREBAY, LLAMA_SERVER, PACKAGED, Server
 from scripts.benchmarks.run_gateway import HERE, cpu_seconds
 
-KINDS = SHORT, SHARED, APART, LONG = "short", "shared", "apart", "long"
-"""Kinds of load: short prompts; with one system prompt of 1,000 tokens, which the engine has seen before; with system
-prompts of that length that no other request has; and a prompt of 4,000 tokens that comes among 7 streams."""
+KINDS = SHORT, SHARED, LONG = "short", "shared", "long"
+"""Kinds of load: short prompts; with one system prompt of 1,000 tokens, which the engine has seen before; and a prompt
+of 4,000 tokens that comes among 7 streams."""
 
 STREAMS, BEFORE_LONG, STREAM_TOKENS = 7, 60, 1000
 _QUIET_S, _QUIET_CPU, _QUIET_TRIES = 0.2, 0.05, 150
@@ -32,6 +32,9 @@ class Cell(NamedTuple):
     logprobs: bool
 
 
+_REUSE, _LONG = Cell(SHARED, 8, logprobs=False), Cell(LONG, STREAMS + 1, logprobs=False)
+
+
 class Amount(NamedTuple):
     """How much is asked: `tokens` per answer, and answers per client from an engine that answers many at once."""
 
@@ -39,21 +42,31 @@ class Amount(NamedTuple):
     requests: int
 
 
-def matrix(clients: Sequence[int]) -> list[Cell]:
+Work = dict[Cell, tuple[str, ...]]
+"""Cells, each with the engines that it is put to."""
+
+
+def matrix(clients: Sequence[int]) -> Work:
     """Everything. Cells of the shared prompt are neighbours, so that an engine finds in its cache what it keeps."""
     pairs = [(count, scored) for scored in (False, True) for count in clients]
-    everyday = [Cell(kind, count, scored) for kind in (SHORT, SHARED) for count, scored in pairs]
-    return [*everyday, Cell(APART, 8, logprobs=False), Cell(LONG, STREAMS + 1, logprobs=False)]
+    everyday = {
+        Cell(kind, count, scored): (FOREBAY, LLAMA_SERVER, PACKAGED)
+        for kind in (SHORT, SHARED)
+        for count, scored in pairs
+    }
+    return everyday | {_REUSE: (FOREBAY, ANEW, LLAMA_SERVER, PACKAGED), _LONG: (FOREBAY, LLAMA_SERVER)}
 
 
-def judged() -> list[Cell]:
-    """What the verdicts need."""
-    return [
-        *(Cell(SHORT, count, scored) for count in (1, 8) for scored in (False, True)),
-        Cell(SHARED, 8, logprobs=False),
-        Cell(APART, 8, logprobs=False),
-        Cell(LONG, STREAMS + 1, logprobs=False),
-    ]
+def judged() -> Work:
+    """What the verdicts need, and no more."""
+    return {
+        Cell(SHORT, 1, logprobs=False): (LLAMA_SERVER,),
+        Cell(SHORT, 1, logprobs=True): (FOREBAY,),
+        Cell(SHORT, 8, logprobs=False): (LLAMA_SERVER,),
+        Cell(SHORT, 8, logprobs=True): (FOREBAY, PACKAGED),
+        _REUSE: (FOREBAY, ANEW),
+        _LONG: (FOREBAY,),
+    }
 
 
 class Rounds:
@@ -67,17 +80,17 @@ class Rounds:
         self._found: dict[tuple[Cell, str], list[Figures]] = defaultdict(list)
         self._primed: set[tuple[int, str]] = set()
 
-    def turn(self, cell: Cell, run: int, told: Callable[[], None]) -> None:
-        """Put one load to every engine, one engine after the other; `told` is called after each."""
+    def turn(self, cell: Cell, names: Sequence[str], run: int, told: Callable[[], None]) -> None:
+        """Put one load to the engines of these names, one after the other; `told` is called after each."""
         for server in self.servers:
-            if _takes(server, cell):
+            if server.name in names:
                 self._settle()
                 try:
                     figures = self._measure(server, cell, run)
                     self._found[cell, server.name].append(figures)
                 except ValueError as error:
                     self.failures[f"{cell.kind} {cell.clients} {server.name}"] = str(error)
-            told()
+                told()
 
     def cells(self) -> list[dict[str, Any]]:
         """The spread of every figure over the runs, by cell and engine."""
@@ -97,7 +110,7 @@ class Rounds:
         if cell.kind == SHARED and (port, f"{run}") not in self._primed:
             self._primed.add((port, f"{run}"))
             _load(port, [[prompts.body("Hello", 1, system=prompts.system(f"{run}"))]])
-        requests = 1 if server.serial or cell.kind == APART else self._amount.requests
+        requests = 1 if server.serial or cell == _REUSE else self._amount.requests
         asked = [
             [_body(cell, f"{run} {client} {number}", f"{run}", self._amount.tokens) for number in range(requests)]
             for client in range(cell.clients)
@@ -119,15 +132,10 @@ class WrongLoadError(ValueError):
     """A load that did not go as it should."""
 
 
-def _takes(server: Server, cell: Cell) -> bool:
-    """One that answers one after the other is asked only what can be compared; it would take an hour for the rest."""
-    return not server.serial or cell.kind in (SHORT, SHARED)
-
-
 def _body(cell: Cell, seed: str, run: str, tokens: int) -> dict[str, Any]:
     """Other users ask other things in every cell, for an engine may remember what it was asked."""
     seed = f"{cell.kind} {cell.clients} {cell.logprobs} {seed}"
-    system = {SHARED: prompts.system(run), APART: prompts.apart(seed)}.get(cell.kind)
+    system = prompts.system(run) if cell.kind == SHARED else None
     return prompts.body(prompts.story(seed), tokens, logprobs=cell.logprobs, system=system)
 
 

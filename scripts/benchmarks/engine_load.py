@@ -130,7 +130,8 @@ async def _main() -> None:
     plan = json.load(sys.stdin)
     url = f"http://127.0.0.1:{sys.argv[1]}/v1/chat/completions"
     timeout = aiohttp.ClientTimeout(total=None, sock_read=600)
-    connector = aiohttp.TCPConnector(limit=0)
+    # llama-server closes a connection on which it has streamed, and a request sent meanwhile would be lost.
+    connector = aiohttp.TCPConnector(limit=0, force_close=True)
     async with aiohttp.ClientSession(timeout=timeout, connector=connector, trust_env=False) as session:
         load = Load(session, url, plan.get("before", 0))
         if plan.get("intruder") is None:

@@ -39,11 +39,6 @@ def system(seed: str) -> str:
     return f"You tell stories. Your house rules: {words(SYSTEM_WORDS, seed)}"
 
 
-def apart(seed: str) -> str:
-    """A system prompt of that length which begins like no other."""
-    return f"{words(5, seed)} {system(seed)}"
-
-
 def long_question(seed: str) -> str:
     """A question of some 4,000 tokens which begins like no other."""
     return f"{words(LONG_WORDS, seed)} What is this about?"

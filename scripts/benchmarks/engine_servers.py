@@ -1,6 +1,7 @@
 """The engines that are measured beside each other, each a process of its own on the same file and threads.
 
 forebay            local_models/llama, as the supervisor starts it.
+forebay, no reuse  The same, which evaluates every prompt from its beginning.
 llama-server       llama.cpp's own, where its binary is found: a slot per client, flash attention, KV split by slot.
 llama_cpp.server   llama-cpp-python's own. It answers one request at a time, has log-probabilities only if it keeps the
                    logits of every position, and breaks a stream off for the next request unless told not to; so there
@@ -24,7 +25,7 @@ from scripts.benchmarks.run_gateway import NotStartedError, free_port, running
 from scripts.tooling.command import SetupError
 from scripts.tooling.workbench import Workbench
 
-FOREBAY, LLAMA_SERVER, PACKAGED = "forebay", "llama-server", "llama_cpp.server"
+FOREBAY, LLAMA_SERVER, PACKAGED, ANEW = "forebay", "llama-server", "llama_cpp.server", "forebay, no reuse"
 _SERIAL_CONTEXT = 2048
 """Tokens that `llama_cpp.server` has room for: with the logits of each it is 200 kB per token."""
 
@@ -66,7 +67,7 @@ class Ground(NamedTuple):
 
 def start_all(ground: Ground, wanted: Sequence[str]) -> tuple[list[Server], list[Missing]]:
     """Start engines. Also says who is missing, and why."""
-    starts = {FOREBAY: _forebay, LLAMA_SERVER: _llama_server, PACKAGED: _packaged}
+    starts = {FOREBAY: _forebay, ANEW: _anew, LLAMA_SERVER: _llama_server, PACKAGED: _packaged}
     servers, missing = [], []
     for name in wanted:
         try:
@@ -120,11 +121,16 @@ def version_in(said: str) -> str:
     return found[1] if found else "?"
 
 
-def _forebay(ground: Ground) -> Server:
+def _forebay(ground: Ground, name: str = FOREBAY, *more: str) -> Server:
     port = free_port()
     environ = {**os.environ, **LlamaCpp().environment(os.environ)}
-    pid = _started(ground, FOREBAY, forebay_command(ground.settings, port), f"{port}/health", environ)
-    return Server(FOREBAY, "", port, port, (pid,))
+    words = [*forebay_command(ground.settings, port), *more]
+    pid = _started(ground, name, words, f"{port}/health", environ)
+    return Server(name, "", port, port, (pid,))
+
+
+def _anew(ground: Ground) -> Server:
+    return _forebay(ground, ANEW, "--no-prefix-reuse")
 
 
 def _llama_server(ground: Ground) -> Server:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from scripts.benchmarks.engine_cells import APART, LONG, SHARED, SHORT
+from scripts.benchmarks.engine_cells import LONG, SHARED, SHORT
 
 Document = dict[str, Any]
 
@@ -12,7 +12,6 @@ _TITLES = MappingProxyType(
     {
         SHORT: "short prompts",
         SHARED: "a system prompt of 1,000 tokens that the engine has seen",
-        APART: "system prompts of 1,000 tokens that share nothing",
         LONG: "a prompt of 4,000 tokens among 7 streams",
     }
 )

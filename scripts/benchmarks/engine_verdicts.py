@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from scripts.benchmarks.engine_cells import APART, LONG, SHARED, SHORT, STREAMS, Cell
+from scripts.benchmarks.engine_cells import LONG, SHARED, SHORT, STREAMS, Cell
 from scripts.benchmarks.engine_figures import median
-from scripts.benchmarks.engine_servers import FOREBAY, LLAMA_SERVER, PACKAGED
+from scripts.benchmarks.engine_servers import ANEW, FOREBAY, LLAMA_SERVER, PACKAGED
 
 ALONE, TIMES_PACKAGED, REUSED, DISTURBED, LONGER = 0.05, 8.0, 0.25, 2.5, 1.5
 """How much slower than llama-server one client may be; how many times as fast as `llama_cpp.server` eight are; to what
@@ -63,8 +63,8 @@ def _beside_packaged(found: Found) -> Verdict:
 
 def _reuse(found: Found) -> Verdict:
     promise = f"8 clients, 1,000 tokens shared: {REUSED:g} of the ms to first token without reuse"
-    anew = found.of(Cell(APART, 8, logprobs=False), FOREBAY, "first_p50_ms")
-    reused = found.of(Cell(SHARED, 8, logprobs=False), FOREBAY, "first_p50_ms")
+    cell = Cell(SHARED, 8, logprobs=False)
+    anew, reused = (found.of(cell, name, "first_p50_ms") for name in (ANEW, FOREBAY))
     return _at_most(promise, reused, anew, REUSED)
 
 

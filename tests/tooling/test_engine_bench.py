@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from scripts.benchmarks.engine_cells import APART, LONG, SHARED, SHORT, Amount, Cell, Rounds, judged, matrix
+from scripts.benchmarks.engine_cells import LONG, SHARED, SHORT, Amount, Cell, Rounds, judged, matrix
 from scripts.benchmarks.engine_figures import intruder_figures, load_figures, median, percentile, spread
 from scripts.benchmarks.engine_load import INTRUDER, Answer
 from scripts.benchmarks.engine_prompts import body, story, system
 from scripts.benchmarks.engine_servers import (
+    ANEW,
     FOREBAY,
     LLAMA_SERVER,
     PACKAGED,
@@ -95,7 +96,7 @@ def test_runs_are_told_by_median_lowest_and_highest() -> None:
 
 def cell(load: Cell, **servers: dict[str, float]) -> dict[str, Any]:
     """A cell of a document; names of engines are given with `_`."""
-    names = {"forebay": FOREBAY, "llama_server": LLAMA_SERVER, "packaged": PACKAGED}
+    names = {"forebay": FOREBAY, "anew": ANEW, "llama_server": LLAMA_SERVER, "packaged": PACKAGED}
     usual = {"between_p50_ms": 5.0, "between_p99_ms": 9.0}
     spreads = {names[name]: spread([{**usual, **figures}]) for name, figures in servers.items()}
     return {**load._asdict(), "servers": spreads}
@@ -114,8 +115,7 @@ def measured(worse: float) -> list[dict[str, Any]]:
         cell(Cell(SHORT, 1, logprobs=False), llama_server=rate(100, 100), forebay=rate(1, 1)),
         cell(Cell(SHORT, 8, logprobs=True), forebay=rate(200 / worse, 80 * worse), packaged=rate(25, 1)),
         cell(Cell(SHORT, 8, logprobs=False), llama_server=rate(200, 80), forebay=rate(1, 1)),
-        cell(Cell(SHARED, 8, logprobs=False), forebay=rate(1, 250 * worse)),
-        cell(Cell(APART, 8, logprobs=False), forebay=rate(1, 1000)),
+        cell(Cell(SHARED, 8, logprobs=False), forebay=rate(1, 250 * worse), anew=rate(1, 1000)),
         cell(Cell(LONG, 8, logprobs=False), forebay={**long, "first_ms": 1800.0 * worse}),
     ]
 
@@ -138,10 +138,14 @@ def test_a_quick_look_leaves_open_what_it_did_not_measure() -> None:
 
 def test_the_verdicts_have_the_cells_that_they_need() -> None:
     """`--judged` and the whole matrix measure everything that a verdict speaks of."""
-    needed = {Cell(each["kind"], each["clients"], each["logprobs"]) for each in measured(1.0)}
-    assert needed <= set(judged())
-    assert needed <= set(matrix((1, 4, 8, 16)))
-    assert len(matrix((1, 4, 8, 16))) == 18
+    for work in (judged(), matrix((1, 4, 8, 16))):
+        taken = [
+            {**each, "servers": {name: figures for name, figures in each["servers"].items() if name in takers}}
+            for each in measured(1.0)
+            for takers in (work[Cell(each["kind"], each["clients"], each["logprobs"])],)
+        ]
+        assert [each.met for each in verdicts(taken)] == [True] * 8
+    assert len(matrix((1, 4, 8, 16))) == 17
 
 
 def test_the_table_has_a_line_per_engine_and_says_who_is_missing() -> None:
@@ -246,7 +250,7 @@ async def answering(*pieces: bytes, endless: bytes = b"") -> AsyncIterator[int]:
 def one_turn(port: int, cell: Cell) -> Rounds:
     """A load on an engine at `port`, as the benchmark makes it."""
     rounds = Rounds([Server(FOREBAY, "", port, port, ())], Amount(tokens=7, requests=2))
-    rounds.turn(cell, 1, lambda: None)
+    rounds.turn(cell, [FOREBAY], 1, lambda: None)
     return rounds
 
 
