@@ -68,22 +68,25 @@ class BackgroundBatches(Generic[T]):
         self._wake.wait()
         while not self._closing.wait(pause):
             self._wake.clear()
-            if self._take_all():
+            # What comes meanwhile goes with the next batch, after another pause: under load it takes long to get the
+            # interpreter back for each item, and batches of the few that came in that time would cost the most.
+            if self._take_first(len(self._waiting)):
                 pause = self._pause_s
                 self._wake.wait()
             else:
                 pause = self._retry_s
-        self._take_all()
+        self._take_first(len(self._waiting))
 
-    def _take_all(self) -> bool:
-        """Whether nothing is left."""
-        while self._waiting:
-            batch = [self._waiting[index] for index in range(min(self._largest, len(self._waiting)))]
+    def _take_first(self, count: int) -> bool:
+        """Whether the first `count` items are done with."""
+        while count:
+            batch = [self._waiting[index] for index in range(min(self._largest, count))]
             done = self._taken(batch)
             for _ in range(done):
                 self._waiting.popleft()
             if done < len(batch):
                 return False
+            count -= done
         return True
 
     def _taken(self, batch: Sequence[T]) -> int:

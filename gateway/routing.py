@@ -57,6 +57,9 @@ class RoutingTable:
         self.tiers = {tier: tuple(tiers.get(tier, ())) for tier in TIERS}
         self.aliases = dict(aliases)
         self._tier_of = {name: tier for tier, names in self.tiers.items() for name in names}
+        self.orders = {tier: self._order(tier) for tier in TIERS}
+        """Every backend by the tier to start from: its tier and those above it first, weakest first, then those below,
+        strongest first."""
 
     def learn(self, engine: str, capabilities: frozenset[Capability]) -> None:
         """Take note of what an engine says it can do. What the configuration declares stays as it is."""
@@ -114,6 +117,11 @@ class RoutingTable:
             param="model",
         )
 
+    def _order(self, start: Tier) -> tuple[str, ...]:
+        upward = [name for tier in TIERS[start.rank :] for name in self.tiers[tier]]
+        downward = [name for tier in reversed(TIERS[: start.rank]) for name in self.tiers[tier]]
+        return (*upward, *downward)
+
     def _known(self, name: str) -> bool:
         return name == AUTO or name in self.specs or any(name == tier and self.tiers[tier] for tier in TIERS)
 
@@ -134,7 +142,7 @@ def plan(
         start, reason = target.tier or table.tier_of(target.backend or ""), Reason.PINNED
     names = _named(table, target) if pinned else ()
     if not pinned or allow_fallback:
-        names += tuple(name for name in _from(table, start) if name not in names)
+        names += tuple(name for name in table.orders[start] if name not in names)
     candidates: list[Candidate] = []
     excluded: list[Exclusion] = []
     tokens = min(classification.expected_output, max_tokens or classification.expected_output)
@@ -177,10 +185,3 @@ def _named(table: RoutingTable, target: Target) -> tuple[str, ...]:
     if target.backend is not None:
         return (target.backend,)
     return table.tiers[target.tier] if target.tier is not None else ()
-
-
-def _from(table: RoutingTable, start: Tier) -> tuple[str, ...]:
-    """Every backend, its tier and those above it first, weakest first, then those below, strongest first."""
-    upward = [name for tier in TIERS[start.rank :] for name in table.tiers[tier]]
-    downward = [name for tier in reversed(TIERS[: start.rank]) for name in table.tiers[tier]]
-    return (*upward, *downward)

@@ -11,14 +11,14 @@ def commit_headers(run: Run, attempt: Attempt) -> list[Header]:
     """What is known when the first byte of a stream leaves."""
     return _headers(
         {
-            "x-request-id": run.request.id,
-            "x-forebay-tier": attempt.candidate.tier.value,
-            "x-forebay-backend": attempt.candidate.backend,
-            "x-forebay-reason": attempt.reason.value,
-            "x-forebay-via": attempt.via or "",
-            "x-forebay-attempts": str(len(run.attempts)),
-            "x-forebay-policy": run.arrival.policy,
-            "x-forebay-ignored": ", ".join(run.ignored_by(attempt)),
+            b"x-request-id": run.request.id,
+            b"x-forebay-tier": attempt.candidate.tier,
+            b"x-forebay-backend": attempt.candidate.backend,
+            b"x-forebay-reason": attempt.reason,
+            b"x-forebay-via": attempt.via or "",
+            b"x-forebay-attempts": str(len(run.attempts)),
+            b"x-forebay-policy": run.arrival.policy,
+            b"x-forebay-ignored": ", ".join(run.ignored_by(attempt)),
             **_lengths(run.decided.max_output, run.decided.dropped_turns),
         }
     )
@@ -28,20 +28,20 @@ def final_headers(outcome: Outcome) -> list[Header]:
     """What is known at the end."""
     answer = outcome.answer
     known = {
-        "x-request-id": outcome.request_id,
-        "x-forebay-attempts": str(outcome.attempt_count),
-        "x-forebay-cost-usd": dollars(outcome.cost_nano),
-        "x-forebay-policy": outcome.policy,
-        "x-forebay-ignored": ", ".join(outcome.ignored),
+        b"x-request-id": outcome.request_id,
+        b"x-forebay-attempts": str(outcome.attempt_count),
+        b"x-forebay-cost-usd": dollars(outcome.cost_nano),
+        b"x-forebay-policy": outcome.policy,
+        b"x-forebay-ignored": ", ".join(outcome.ignored),
         **_lengths(outcome.max_output, outcome.dropped_turns),
     }
     if answer is not None:
         known |= {
-            "x-forebay-tier": answer.tier.value,
-            "x-forebay-backend": answer.backend,
-            "x-forebay-reason": answer.reason.value,
-            "x-forebay-via": answer.via or "",
-            "x-forebay-confidence": "" if answer.confidence is None else f"{answer.confidence:g}",
+            b"x-forebay-tier": answer.tier,
+            b"x-forebay-backend": answer.backend,
+            b"x-forebay-reason": answer.reason,
+            b"x-forebay-via": answer.via or "",
+            b"x-forebay-confidence": "" if answer.confidence is None else f"{answer.confidence:g}",
         }
     return _headers(known)
 
@@ -50,12 +50,12 @@ def count_headers(request: ChatRequest, counted: Counted) -> list[Header]:
     """What is known of a count."""
     return _headers(
         {
-            "x-request-id": request.id,
-            "x-forebay-tier": counted.candidate.tier.value,
-            "x-forebay-backend": counted.candidate.backend,
-            "x-forebay-reason": counted.candidate.reason.value,
-            "x-forebay-policy": counted.policy,
-            "x-forebay-ignored": ", ".join(counted.ignored),
+            b"x-request-id": request.id,
+            b"x-forebay-tier": counted.candidate.tier,
+            b"x-forebay-backend": counted.candidate.backend,
+            b"x-forebay-reason": counted.candidate.reason,
+            b"x-forebay-policy": counted.policy,
+            b"x-forebay-ignored": ", ".join(counted.ignored),
         }
     )
 
@@ -100,13 +100,13 @@ def _tried(record: AttemptRecord) -> Forebay:
     }
 
 
-def _lengths(max_output: int | None, dropped_turns: int) -> dict[str, str]:
+def _lengths(max_output: int | None, dropped_turns: int) -> dict[bytes, str]:
     """What policy made of the length of answer and prompt; nothing where it left both as they were asked for."""
     return {
-        "x-forebay-max-output": "" if max_output is None else str(max_output),
-        "x-forebay-dropped-turns": str(dropped_turns) if dropped_turns else "",
+        b"x-forebay-max-output": "" if max_output is None else str(max_output),
+        b"x-forebay-dropped-turns": str(dropped_turns) if dropped_turns else "",
     }
 
 
-def _headers(values: dict[str, str]) -> list[Header]:
-    return [(name.encode(), value.encode("latin-1", "replace")) for name, value in values.items() if value]
+def _headers(values: dict[bytes, str]) -> list[Header]:
+    return [(name, value.encode("latin-1", "replace")) for name, value in values.items() if value]

@@ -29,6 +29,8 @@ _HEADER_PREFIX = "x-forebay-"
 
 def read_hints(metadata: JsonObject, headers: dict[str, str]) -> tuple[Hints, list[str]]:
     """Hints of the headers and of the metadata object; a header wins over metadata of the same name."""
+    if not metadata and not headers:
+        return Hints(), []
     ignored = list(unknown_fields(metadata, _HINT_FIELDS, "metadata."))
     named = {name: value for name, value in metadata.items() if name in _HINT_FIELDS}
     source = dict.fromkeys(named, "metadata.")
