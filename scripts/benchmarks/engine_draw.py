@@ -11,7 +11,9 @@ from typing import Any
 
 import matplotlib.pyplot as plt  # type: ignore[import-not-found]
 
-COLOURS = MappingProxyType({"forebay": "#1f6f8b", "llama-server": "#d1843d", "llama_cpp.server": "#8b8f94"})
+COLOURS = MappingProxyType(
+    {"forebay": "#1f6f8b", "forebay, no reuse": "#8fc1d4", "llama-server": "#d1843d", "llama_cpp.server": "#8b8f94"}
+)
 PANELS = (
     ("tokens per second", "tokens_per_s", "linear"),
     ("time to first token, ms (p50)", "first_p50_ms", "log"),
