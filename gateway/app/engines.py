@@ -184,6 +184,7 @@ def _spec(name: str, engine: Engine, home: Path) -> EngineSpec:
         threads=engine.threads,
         runner=engine.runner,
         pooling=engine.pooling,
+        args=() if engine.attention is None else ("--attention", engine.attention),
     )
 
 

@@ -14,13 +14,14 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 import uvicorn
 import uvloop
 
 from local_models.hardware import cpu_count
 from local_models.llama.app import App
+from local_models.llama.context import Attention
 from local_models.llama.embed_app import EmbedApp
 from local_models.llama.embedding import EmbedAsks
 from local_models.llama.engine import Desk, Engine
@@ -99,6 +100,13 @@ def _arguments() -> argparse.Namespace:
         "being answered, goes on from there: no content passes from one caller to another, but who can measure times, "
         "or reads cached_tokens, can find out whether somebody else sent a prompt that begins in a certain way",
     )
+    parser.add_argument(
+        "--attention",
+        choices=get_args(Attention),
+        default="flash",
+        help="flash: short answers are the same whoever else is served. plain: from some 500 tokens on steps take half "
+        "the time and less, and a long prompt beside running sequences a fifth; what is generated may depend on others",
+    )
     parser.add_argument("--runner", choices=("generate", "pooling"), default="generate", help="text, or vectors")
     parser.add_argument(
         "--pooling", choices=("mean", "last", "cls"), help="runner pooling with a model that was made to generate"
@@ -154,6 +162,7 @@ async def _serve(arguments: argparse.Namespace, listener: socket.socket) -> None
         pooling=arguments.pooling,
         shares=Shares(alone=arguments.prompt_batch, beside=min(arguments.prompt_batch, Shares().beside)),
         reuse=not arguments.no_prefix_reuse,
+        attention=arguments.attention,
     )
     worker = Worker(settings, LlamaLog())
     with _text_thread() as texts:

@@ -1,11 +1,21 @@
 """The KV streams of a model and the batch that is decoded into them. One thread owns a context; no other may call it.
 
-`flash_attn_type=1` with split KV streams is at once the fastest setting measured and the exact one: what a sequence
-generates does not depend on which others are decoded beside it, within the limits that `prefixes` draws.
+Flash attention with split KV streams is the exact setting: what a sequence generates does not depend on which others
+are decoded beside it, within the limits that `prefixes` draws. For short sequences it is the fastest one, too. For long
+ones it is not, because llama.cpp's kernel for fewer than 64 tokens of a sequence at once is slow on a CPU. Milliseconds
+of one core per token (SmolLM2-135M), by the position:
+
+                        0     512    1024    2048    4000
+    one token   flash   18     31      44      72     131
+                plain   20     23      26      33      43
+    16 tokens   flash  6.5     18      29      53     100
+                plain  6.8    7.7     8.7      10      14
+    64 tokens   flash  5.8    6.9     7.7     9.6      13
+                plain  6.2    7.2     8.1      10      15
 """
 
 import ctypes
-from typing import Final
+from typing import Final, Literal
 
 import llama_cpp
 import numpy as np
@@ -17,6 +27,9 @@ from local_models.llama.model import Model
 
 _PHYSICAL_BATCH: Final = 512
 """Tokens computed at once. Part of the exactness: a reference made with another size differs in the last bits."""
+
+Attention = Literal["flash", "plain"]
+"""How it is computed: the exact way, or the one that is fast with long sequences."""
 
 
 class Batch:
@@ -78,7 +91,17 @@ def check_context(model: Model, context: int) -> None:
 class Context:
     """`parallel` KV streams of `context` tokens each."""
 
-    def __init__(self, model: Model, log: LlamaLog, *, parallel: int, context: int, threads: int, batch: int) -> None:
+    def __init__(  # noqa: PLR0913 - they are llama.cpp's
+        self,
+        model: Model,
+        log: LlamaLog,
+        *,
+        parallel: int,
+        context: int,
+        threads: int,
+        batch: int,
+        attention: Attention = "flash",
+    ) -> None:
         check_context(model, context)
         params = llama_cpp.llama_context_default_params()
         params.n_ctx = parallel * context
@@ -86,7 +109,11 @@ class Context:
         params.n_batch = max(batch, _PHYSICAL_BATCH)
         params.n_ubatch = _PHYSICAL_BATCH
         params.n_threads = params.n_threads_batch = threads
-        params.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED
+        params.flash_attn_type = (
+            llama_cpp.LLAMA_FLASH_ATTN_TYPE_ENABLED
+            if attention == "flash"
+            else llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        )
         params.kv_unified = False
         params.no_perf = True
         log.keep_errors()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from local_models.llama.context import Context
+from local_models.llama.context import Attention, Context
 from local_models.llama.embed_context import EmbedContext
 from local_models.llama.embed_loop import EmbedLoop
 from local_models.llama.errors import EXIT_REFUSED, StartError
@@ -40,6 +40,7 @@ class Settings:
     shares: Shares = field(default_factory=Shares)
     reuse: bool = True
     """What sequences leave in their slots serves those that begin alike."""
+    attention: Attention = "flash"
 
 
 class Worker:
@@ -111,8 +112,10 @@ class Worker:
             context=settings.context,
             threads=settings.threads,
             batch=settings.parallel + max(settings.shares.alone, settings.shares.beside),
+            attention=settings.attention,
         )
-        narrow = settings.shares.alone < WIDE
+        # With one kernel for all there is nothing that a prefix could have been evaluated by otherwise.
+        narrow = settings.shares.alone < WIDE or settings.attention == "plain"
         prefixes = Prefixes(settings.parallel, settings.context, narrow=narrow) if settings.reuse else None
         scheduler = Scheduler(settings.parallel, settings.shares, prefixes)
         return context, Loop(model.vocabulary, context, scheduler, self._commands)

@@ -27,7 +27,7 @@ from typing import Any
 
 from local_models.hardware import cpu_count
 from scripts.benchmarks.engine_cells import KINDS, SHARED, SHORT, Amount, Rounds, Work, judged, matrix
-from scripts.benchmarks.engine_servers import ANEW, FOREBAY, LLAMA_SERVER, PACKAGED, Ground, Settings, start_all
+from scripts.benchmarks.engine_servers import ANEW, FOREBAY, LLAMA_SERVER, PACKAGED, PLAIN, Ground, Settings, start_all
 from scripts.benchmarks.engine_table import Document, table
 from scripts.benchmarks.engine_verdicts import verdicts
 from scripts.benchmarks.overhead_plot import draw
@@ -37,7 +37,7 @@ from scripts.tooling.places import here
 from scripts.tooling.workbench import Workbench
 
 CLIENTS, QUICK_CLIENTS, CONTEXT = (1, 4, 8, 16), (1, 4), 5120
-NAMES = (FOREBAY, ANEW, LLAMA_SERVER, PACKAGED)
+NAMES = (FOREBAY, ANEW, PLAIN, LLAMA_SERVER, PACKAGED)
 _DRAW = pathlib.Path(__file__).parent / "engine_draw.py"
 
 

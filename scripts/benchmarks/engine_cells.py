@@ -13,7 +13,7 @@ import msgspec
 from scripts.benchmarks import engine_prompts as prompts
 from scripts.benchmarks.engine_figures import Figures, first_ms, intruder_figures, load_figures, spread
 from scripts.benchmarks.engine_load import Answer
-from scripts.benchmarks.engine_servers import ANEW, FOREBAY, LLAMA_SERVER, PACKAGED, Server
+from scripts.benchmarks.engine_servers import ANEW, FOREBAY, LLAMA_SERVER, PACKAGED, PLAIN, Server
 from scripts.benchmarks.run_gateway import HERE, cpu_seconds
 
 KINDS = SHORT, SHARED, LONG = "short", "shared", "long"
@@ -54,7 +54,7 @@ def matrix(clients: Sequence[int]) -> Work:
         for kind in (SHORT, SHARED)
         for count, scored in pairs
     }
-    return everyday | {_REUSE: (FOREBAY, ANEW, LLAMA_SERVER, PACKAGED), _LONG: (FOREBAY, LLAMA_SERVER)}
+    return everyday | {_REUSE: (FOREBAY, ANEW, LLAMA_SERVER, PACKAGED), _LONG: (FOREBAY, PLAIN, LLAMA_SERVER)}
 
 
 def judged() -> Work:
@@ -65,7 +65,7 @@ def judged() -> Work:
         Cell(SHORT, 8, logprobs=False): (LLAMA_SERVER,),
         Cell(SHORT, 8, logprobs=True): (FOREBAY, PACKAGED),
         _REUSE: (FOREBAY, ANEW),
-        _LONG: (FOREBAY,),
+        _LONG: (FOREBAY, PLAIN),
     }
 
 

@@ -12,7 +12,13 @@ from typing import Any
 import matplotlib.pyplot as plt  # type: ignore[import-not-found]
 
 COLOURS = MappingProxyType(
-    {"forebay": "#1f6f8b", "forebay, no reuse": "#8fc1d4", "llama-server": "#d1843d", "llama_cpp.server": "#8b8f94"}
+    {
+        "forebay": "#1f6f8b",
+        "forebay, no reuse": "#8fc1d4",
+        "forebay, plain attention": "#5aa37c",
+        "llama-server": "#d1843d",
+        "llama_cpp.server": "#8b8f94",
+    }
 )
 PANELS = (
     ("tokens per second", "tokens_per_s", "linear"),

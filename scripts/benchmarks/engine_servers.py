@@ -25,7 +25,8 @@ from scripts.benchmarks.run_gateway import NotStartedError, free_port, running
 from scripts.tooling.command import SetupError
 from scripts.tooling.workbench import Workbench
 
-FOREBAY, LLAMA_SERVER, PACKAGED, ANEW = "forebay", "llama-server", "llama_cpp.server", "forebay, no reuse"
+FOREBAY, LLAMA_SERVER, PACKAGED = "forebay", "llama-server", "llama_cpp.server"
+ANEW, PLAIN = "forebay, no reuse", "forebay, plain attention"
 _SERIAL_CONTEXT = 2048
 """Tokens that `llama_cpp.server` has room for: with the logits of each it is 200 kB per token."""
 
@@ -67,7 +68,7 @@ class Ground(NamedTuple):
 
 def start_all(ground: Ground, wanted: Sequence[str]) -> tuple[list[Server], list[Missing]]:
     """Start engines. Also says who is missing, and why."""
-    starts = {FOREBAY: _forebay, ANEW: _anew, LLAMA_SERVER: _llama_server, PACKAGED: _packaged}
+    starts = {FOREBAY: _forebay, ANEW: _anew, PLAIN: _plain, LLAMA_SERVER: _llama_server, PACKAGED: _packaged}
     servers, missing = [], []
     for name in wanted:
         try:
@@ -131,6 +132,10 @@ def _forebay(ground: Ground, name: str = FOREBAY, *more: str) -> Server:
 
 def _anew(ground: Ground) -> Server:
     return _forebay(ground, ANEW, "--no-prefix-reuse")
+
+
+def _plain(ground: Ground) -> Server:
+    return _forebay(ground, PLAIN, "--attention", "plain")
 
 
 def _llama_server(ground: Ground) -> Server:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from scripts.benchmarks.engine_cells import LONG, SHARED, SHORT, STREAMS, Cell
 from scripts.benchmarks.engine_figures import median
-from scripts.benchmarks.engine_servers import ANEW, FOREBAY, LLAMA_SERVER, PACKAGED
+from scripts.benchmarks.engine_servers import ANEW, FOREBAY, LLAMA_SERVER, PACKAGED, PLAIN
 
 ALONE, TIMES_PACKAGED, REUSED, DISTURBED, LONGER = 0.05, 8.0, 0.25, 2.5, 1.5
 """How much slower than llama-server one client may be; how many times as fast as `llama_cpp.server` eight are; to what
@@ -35,7 +35,13 @@ class Found:
 def verdicts(cells: Sequence[dict[str, Any]]) -> list[Verdict]:
     """All of them."""
     found = Found(cells)
-    return [*_beside_llama_server(found), _beside_packaged(found), _reuse(found), *_long_prompt(found)]
+    return [
+        *_beside_llama_server(found),
+        _beside_packaged(found),
+        _reuse(found),
+        *_long_prompt(found, FOREBAY),
+        *_long_prompt(found, PLAIN),
+    ]
 
 
 def _beside_llama_server(found: Found) -> list[Verdict]:
@@ -68,12 +74,12 @@ def _reuse(found: Found) -> Verdict:
     return _at_most(promise, reused, anew, REUSED)
 
 
-def _long_prompt(found: Found) -> list[Verdict]:
+def _long_prompt(found: Found, engine: str) -> list[Verdict]:
     cell = Cell(LONG, STREAMS + 1, logprobs=False)
     names = ("disturbed_p99_ms", "calm_p99_ms", "first_ms", "alone_ms", "yielded_ms")
-    disturbed, calm, first, alone, yielded = (found.of(cell, FOREBAY, name) for name in names)
+    disturbed, calm, first, alone, yielded = (found.of(cell, engine, name) for name in names)
     allowed = None if alone is None or yielded is None else LONGER * alone + yielded
-    who = f"4,000 tokens among {STREAMS} streams"
+    who = f"{engine}, 4,000 tokens among {STREAMS} streams"
     return [
         _at_most(f"{who}: {DISTURBED:g} times their calm p99 ms between tokens", disturbed, calm, DISTURBED),
         _at_most(f"{who}: ms to first token, {LONGER:g} times alone + steps it yields to", first, allowed, 1.0),

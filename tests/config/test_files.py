@@ -184,7 +184,7 @@ def test_an_unfit_address_from_the_environment_is_a_problem_of_the_file() -> Non
 
 def test_commented_keys_show_what_holds_without_them() -> None:
     """Each `# key: value` is the default, or an example; with the defaults in place the file means the same."""
-    examples = {"threads", "capabilities", "default_class", "classes", "tasks", "trigger_words"}
+    examples = {"threads", "attention", "capabilities", "default_class", "classes", "tasks", "trigger_words"}
     examples |= {"default_output", "max_output", "max_prompt"}
     text = developer_text()
     assert parse(spelt_out(text, all_keys() - examples), FILE, KEYS) == parse(text.encode(), FILE, KEYS)
@@ -192,7 +192,7 @@ def test_commented_keys_show_what_holds_without_them() -> None:
     assert with_examples.policy.default_class == "pro"
     assert (with_examples.policy.default_output, with_examples.policy.max_prompt) == (1024, 100_000)
     small = with_examples.engines["small"]
-    assert small.threads == 4
+    assert (small.threads, small.attention) == (4, "plain")
     assert Capability.TOOLS in (small.capabilities or ())
 
 

@@ -146,3 +146,20 @@ def test_reuse_can_be_turned_off(model_path: Path, tmp_path: Path) -> None:
         assert engine.metric("vllm:prefix_cache_queries_total") == 0
         prompts = sum(answer["usage"]["prompt_tokens"] for answer in answers)
         assert engine.metric("vllm:prompt_tokens_total") == prompts
+
+
+def test_plain_attention_reuses_all_there_is(model_path: Path, steady: EngineProcess, tmp_path: Path) -> None:
+    """One kernel evaluates all prompts then, and not the one of flash attention: what it finds is nearly the same."""
+    arguments = ("--parallel", "1", "--context", "512", "--attention", "plain")
+    with running(model_path, tmp_path, *arguments) as engine:
+        engine.ready()
+        first, again = (engine.chat(**body("What is a pallet?")) for _ in range(2))
+    assert (cached(first), cached(again)) == (0, again["usage"]["prompt_tokens"] - 1)
+    plain, flash = (logprob(answer) for answer in (first, steady.chat(**body("What is a pallet?"))))
+    assert 0 < abs(plain - flash) < 0.2
+
+
+def logprob(answer: dict[str, Any]) -> float:
+    """Of its first token."""
+    found: float = answer["choices"][0]["logprobs"]["content"][0]["logprob"]
+    return found

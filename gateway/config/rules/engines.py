@@ -21,7 +21,7 @@ _ONLY_LLAMA = MappingProxyType(
 _ONLY_VLLM = "only for kind: vllm"
 _OF_KIND: Mapping[Kind, frozenset[str]] = MappingProxyType(
     {
-        "llama_cpp": frozenset({"threads", "pooling"}),
+        "llama_cpp": frozenset({"threads", "attention", "pooling"}),
         "vllm": frozenset({"python", "command", "args"}),
         "attached": frozenset({"urls", "on_box", "region", "ca"}),
     }

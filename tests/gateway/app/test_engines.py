@@ -1,4 +1,4 @@
-"""Engines of kind vllm: from the configuration to what the engine host runs."""
+"""Engines, those of kind vllm above all: from the configuration to what the engine host runs."""
 
 import os
 import sys
@@ -73,3 +73,18 @@ def test_what_is_not_there_is_said_before_anything_starts(tmp_path: Path, engine
     """Instead of an engine that crashes until it is given up."""
     with pytest.raises(EngineFailure, match=f"engine gpu: .*{why}"):
         engine_specs(config(**engine), tmp_path)
+
+
+@pytest.mark.parametrize(("said", "args"), [({}, ()), ({"attention": "plain"}, ("--attention", "plain"))])
+def test_which_attention_reaches_the_host(
+    model_path: Path, tmp_path: Path, said: dict[str, str], args: tuple[str, ...]
+) -> None:
+    """Of a CPU engine that is to be fast with long prompts."""
+    tree = {
+        "schema_version": 1,
+        "engines": {"small": {"kind": "llama_cpp", "model": str(model_path), **said}},
+        "backends": {"small": {"engine": "small"}},
+        "tiers": {"light": ["small"]},
+    }
+    (spec,) = engine_specs(Config.model_validate_json(msgspec.json.encode(tree), strict=True), tmp_path)
+    assert spec.args == args
