@@ -14,13 +14,15 @@ _CONTINUED: Final = (
 
 
 class LlamaLog:
-    """llama.cpp's log, which is one per process. Keep the object alive: llama.cpp holds a pointer into it."""
+    """llama.cpp's log, which is one per process: the last one made is told."""
 
     def __init__(self) -> None:
         self._level = 0
         self._kept: list[str] | None = None
-        self._callback = llama_cpp.llama_log_callback(self._take)
-        llama_cpp.llama_log_set(self._callback, ctypes.c_void_p(0))
+        callback = llama_cpp.llama_log_callback(self._take)
+        # llama.cpp calls it for as long as the process lives, whoever has forgotten this object by then.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(callback))
+        llama_cpp.llama_log_set(callback, ctypes.c_void_p(0))
 
     def keep_errors(self) -> None:
         """From here on errors are kept instead of printed, until `kept_errors`."""

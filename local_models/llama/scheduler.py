@@ -153,7 +153,7 @@ class Scheduler:
         prefilling = self._prefilling()
         remaining = [seat.prompt.size - seat.length for _, seat in prefilling]
         if rows:
-            given = beside(remaining, len(rows), self._shares.alone, self._pace.beside(len(rows)))
+            given = beside(remaining, len(rows), self._shares, self._pace.beside(len(rows)))
         elif len(remaining) == 1:
             given = [unbroken(remaining[0], self._shares.alone)]
         else:

@@ -22,10 +22,6 @@ _OUTLIER: Final = 2.0
 """No step counts for more than this many times what was expected: the machine had something else to do."""
 
 
-CROWD: Final = 2
-"""As many running sequences may be held up for each prompt that comes to its end."""
-
-
 @dataclass(frozen=True, slots=True)
 class Shares:
     """Prompt tokens per step: alone, and at most, at least and at first beside running sequences.
@@ -39,6 +35,8 @@ class Shares:
     beside: int = 128
     least: int = 4
     first: int = 16
+    crowd: int = 2
+    """As many running sequences may be held up for each prompt that comes to its end; 0: none."""
 
 
 class Pace:
@@ -99,11 +97,11 @@ def share(remaining: list[int], budget: int) -> list[int]:
     return given
 
 
-def beside(remaining: list[int], running: int, whole: int, spared: int) -> list[int]:
-    """As `share`, beside so many running sequences: of what they can spare, or for a crowd of a `whole` step."""
-    given = share(remaining, whole)
+def beside(remaining: list[int], running: int, shares: Shares, spared: int) -> list[int]:
+    """As `share`, beside so many running sequences: of what they can spare, or for a crowd of a whole step."""
+    given = share(remaining, shares.alone)
     ended = sum(count == left for count, left in zip(given, remaining, strict=True))
-    return given if ended * CROWD >= running else share(remaining, spared)
+    return given if ended * shares.crowd >= running else share(remaining, spared)
 
 
 def unbroken(remaining: int, budget: int) -> int:

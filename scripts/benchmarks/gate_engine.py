@@ -37,7 +37,8 @@ class SimulatedEngine:
 
     def __init__(self, slots: int, room: int, law: Law) -> None:
         """`room` is how many tokens all slots hold together."""
-        self._scheduler = Scheduler(slots, Shares())
+        # The recording that its law was fitted to is of an engine that held nobody up for a crowd.
+        self._scheduler = Scheduler(slots, Shares(crowd=0))
         self._law = law
         self._room = room
         self._left: dict[int, int] = {}

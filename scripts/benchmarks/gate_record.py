@@ -62,7 +62,7 @@ class _Clock:
 def record(file: pathlib.Path, arrivals: Sequence[Arrival], told: Callable[[float], None]) -> list[Recorded]:
     """Ask an engine, each request when it is due; `told` is how far it is."""
     log = LlamaLog()
-    model, shares = Model(file, log), Shares()
+    model, shares = Model(file, log), Shares(crowd=0)
     batch = PARALLEL + max(shares.alone, shares.beside)
     context = Context(model, log, parallel=PARALLEL, context=CONTEXT, threads=1, batch=batch)
     commands: queue.SimpleQueue[Command] = queue.SimpleQueue()

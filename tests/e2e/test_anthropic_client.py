@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from anthropic.types import Message
+from anthropic.types import Message, Usage
 from anthropic.types.message_param import MessageParam
 from pydantic import BaseModel
 
@@ -33,6 +33,11 @@ def text_of(answer: Message) -> str:
     return "".join(block.text for block in answer.content if block.type == "text")
 
 
+def prompt_tokens(usage: Usage) -> int:
+    """All of a prompt: this API counts what came from a cache, which depends on what was asked before, apart."""
+    return usage.input_tokens + (usage.cache_read_input_tokens or 0)
+
+
 def test_auto_is_answered_by_the_light_model(real: Stack, faults: FaultServer) -> None:
     """An easy question is answered on the box; headers, body and ledger say so."""
     with real.anthropic() as client:
@@ -48,7 +53,7 @@ def test_auto_is_answered_by_the_light_model(real: Stack, faults: FaultServer) -
     body = json.loads(raw.text())
     told = Told(raw.status_code, raw.headers, body["forebay"], None, None, answer.model)  # type: ignore[arg-type]
     row = agree(told, real.books, raw.headers["x-request-id"])
-    assert (answer.usage.input_tokens, answer.usage.output_tokens) == (row["prompt_tokens"], row["completion_tokens"])
+    assert (prompt_tokens(answer.usage), answer.usage.output_tokens) == (row["prompt_tokens"], row["completion_tokens"])
     assert row["usage_quality"] == "exact"
 
 
@@ -87,7 +92,7 @@ def test_a_stream_says_what_an_answer_says(real: Stack, model: str) -> None:
             final = stream.get_final_message()
     assert text_of(final) == text_of(whole)
     assert (final.stop_reason, final.usage.output_tokens) == (whole.stop_reason, whole.usage.output_tokens)
-    assert final.usage.input_tokens == whole.usage.input_tokens
+    assert prompt_tokens(final.usage) == prompt_tokens(whole.usage)
     kinds = [event.type for event in events]
     assert kinds[:2] == ["message_start", "content_block_start"]
     assert set(kinds[2:-3]) == {"content_block_delta"}
@@ -127,7 +132,7 @@ def test_every_turn_and_the_system_prompt_reach_the_model(real: Stack) -> None:
     ]
     with real.anthropic() as client:
         counts = [
-            client.messages.create(model="light", max_tokens=1, **asked).usage.input_tokens
+            prompt_tokens(client.messages.create(model="light", max_tokens=1, **asked).usage)
             for asked in (
                 {"messages": turns[:1], "system": "Answer."},
                 {"messages": turns, "system": "Answer."},
@@ -163,7 +168,7 @@ def test_tokens_are_counted_as_they_will_be(real: Stack, faults: FaultServer) ->
             ).text()
         )
     counted = raw.parse().input_tokens
-    assert counted == later.parse().usage.input_tokens
+    assert counted == prompt_tokens(later.parse().usage)
     assert json.loads(raw.text())["forebay"]["quality"] == "exact"
     assert raw.headers["x-forebay-backend"] == "local"
     assert guess["forebay"]["quality"] == "estimated"

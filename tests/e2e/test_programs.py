@@ -64,6 +64,12 @@ def joined(pieces: Iterator[BaseMessage]) -> AIMessageChunk:
     return whole
 
 
+def counted(message: AIMessage) -> tuple[int, int]:
+    """Tokens of prompt and answer. What of the prompt came from a cache depends on what was asked before."""
+    assert message.usage_metadata is not None
+    return message.usage_metadata["input_tokens"], message.usage_metadata["output_tokens"]
+
+
 def test_langchain_is_answered_and_streamed_on_the_box(chat: ChatOpenAI, strict: FaultServer) -> None:
     """An easy question; the stream says what the whole answer says, and usage comes with both."""
     short = chat.model_copy(update={"max_tokens": 8})
@@ -72,8 +78,7 @@ def test_langchain_is_answered_and_streamed_on_the_box(chat: ChatOpenAI, strict:
     assert whole.content
     assert pieces.content == whole.content
     assert whole.response_metadata["model_name"] == pieces.response_metadata["model_name"] == MODEL
-    assert whole.usage_metadata is not None
-    assert pieces.usage_metadata == whole.usage_metadata
+    assert counted(pieces) == counted(whole)
     assert strict.calls() == ()
 
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.config.files import CONFIGS, ROOT
-from tests.e2e.homes import home_folder
+from tests.e2e.homes import home_folder, install_model
 from tests.e2e.stack import COMMAND, Stack, started
 from tests.faults.handle import FaultServer
 
@@ -131,9 +131,10 @@ def test_a_laptop(desk: Desk, real: Stack) -> None:
 
 
 @pytest.fixture
-def node_home() -> Iterator[Path]:
-    """The home of a gateway on a GPU node."""
+def node_home(model_path: Path) -> Iterator[Path]:
+    """The home of a gateway on a GPU node, where the model of the standby has been pulled before."""
     with home_folder() as home:
+        install_model(home, model_path)
         yield home
 
 

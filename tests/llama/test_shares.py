@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from local_models.llama.scheduler import Key, Scheduler
-from local_models.llama.shares import Pace, Shares, beside, unbroken
+from local_models.llama.shares import Pace, Shares, beside, share, unbroken
 
 STREAMS = 7
 
@@ -137,4 +137,5 @@ def test_a_prompt_alone_does_not_end_with_a_small_step(remaining: int, budget: i
 )
 def test_a_crowd_of_short_prompts_may_hold_up_few_streams(remaining: list[int], running: int, given: list[int]) -> None:
     """A whole step of 128 if half as many get their first token as are held up, else the ten that they can spare."""
-    assert beside(remaining, running, 128, 10) == given
+    assert beside(remaining, running, Shares(alone=128), 10) == given
+    assert beside(remaining, running, Shares(alone=128, crowd=0), 10) == share(remaining, 10)
