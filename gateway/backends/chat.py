@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 import msgspec
 from msgspec import Struct
@@ -38,8 +39,6 @@ T = TypeVar("T")
 
 _MAX_ANSWER_BYTES = 64 * 1024 * 1024
 _MAX_ERROR_BYTES = 64 * 1024
-# An engine has another address after each start; those that nobody waits at need not be remembered for ever.
-_MANY_LINES = 64
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
 _HEADERS = MappingProxyType(
     {
@@ -83,7 +82,7 @@ class ChatClient:
         self._name = name
         self._deadlines = deadlines
         self._api = api or OpenAIApi()
-        self._lines: dict[str, Line] = {}
+        self._lines: WeakValueDictionary[str, Line] = WeakValueDictionary()
         headers = {**_HEADERS, **headers}
         self._any: Transport = AiohttpTransport(deadlines.connect_s, headers, tls=tls, proxy=proxy)
         self._plain: Transport = self._any if proxy else PlainTransport(deadlines.connect_s, headers)
@@ -146,8 +145,6 @@ class ChatClient:
         server = _server(url)
         line = self._lines.get(server)
         if line is None:
-            if len(self._lines) >= _MANY_LINES:
-                self._lines = {each: line for each, line in self._lines.items() if line.in_use}
             line = self._lines[server] = Line(self._name)
         return line
 

@@ -17,11 +17,6 @@ class Line:
         self._dead = False
         self._waits: set[asyncio.Timeout] = set()
 
-    @property
-    def in_use(self) -> bool:
-        """Whether somebody waits."""
-        return bool(self._waits)
-
     async def within(self, step: Callable[[], Awaitable[T]], until: float) -> T:
         """What `step` brings, by the loop's clock. Raises TimeoutError, or Broken once the line is cut."""
         if self._dead:
