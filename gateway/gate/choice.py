@@ -17,7 +17,7 @@ _LEAST_NANO: Final = 1_000
 """What a request counts for where others take nothing for it: the box comes first."""
 
 
-class Outcome(StrEnum):
+class Ruling(StrEnum):
     """What becomes of a request at the gate."""
 
     ADMIT = "admit"
@@ -39,7 +39,7 @@ class Choice(Struct, frozen=True, kw_only=True):
     `retry_after_s` is in how long a refused request would find room.
     """
 
-    outcome: Outcome
+    outcome: Ruling
     forecast: Forecast
     here_nano: float
     elsewhere_nano: float | None
@@ -57,15 +57,15 @@ def choose(  # each is another stage's
     late = min(1.0, seen.late * strictness)
     if elsewhere is None:
         # Late is better than never: nobody else may answer.
-        outcome = Outcome.ADMIT if free else Outcome.WAIT if patience_s > 0 else Outcome.REFUSE
-        retry = seen.slot_s if outcome is Outcome.REFUSE else 0.0
+        outcome = Ruling.ADMIT if free else Ruling.WAIT if patience_s > 0 else Ruling.REFUSE
+        retry = seen.slot_s if outcome is Ruling.REFUSE else 0.0
         return Choice(outcome=outcome, forecast=seen, here_nano=0.0, elsewhere_nano=None, retry_after_s=retry)
     price = max(elsewhere.cost_nano, _LEAST_NANO)
     here = LATENESS * price * late
     there = price + LATENESS * price * elsewhere.late
-    outcome = Outcome.SPILL
+    outcome = Ruling.SPILL
     if free and (here <= there or probe):
-        outcome = Outcome.ADMIT
+        outcome = Ruling.ADMIT
     elif here <= there and 0 < seen.slot_s <= patience_s:
-        outcome = Outcome.WAIT
+        outcome = Ruling.WAIT
     return Choice(outcome=outcome, forecast=seen, here_nano=here, elsewhere_nano=there)

@@ -11,7 +11,7 @@
 import math
 from typing import Final
 
-from gateway.gate.choice import Choice, Elsewhere, Outcome, choose
+from gateway.gate.choice import Choice, Elsewhere, Ruling, choose
 from gateway.gate.forecast import Ask, forecast
 from gateway.gate.headroom import Headroom
 from gateway.gate.health import Health
@@ -75,7 +75,7 @@ class EngineGate:
             patience_s=patience_s,
             probe=now - self._shut_at >= (_PROBE_S if seen.late < 0.5 else _DOOMED_PROBE_S),
         )
-        if choice.outcome is Outcome.SPILL:
+        if choice.outcome is Ruling.SPILL:
             self._shut_at = min(self._shut_at, now)
         return choice
 
@@ -117,4 +117,4 @@ class EngineGate:
             self.strictness = min(_STRICTEST, max(_LOOSEST, self.strictness * math.exp(step)))
 
 
-__all__ = ["Ask", "Choice", "Elsewhere", "EngineGate", "Learnt", "Outcome"]
+__all__ = ["Ask", "Choice", "Elsewhere", "EngineGate", "Learnt", "Ruling"]

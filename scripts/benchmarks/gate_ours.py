@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from gateway.gate.engine import Ask, Elsewhere, EngineGate, Learnt, Outcome
+from gateway.gate.engine import Ask, Elsewhere, EngineGate, Learnt, Ruling
 from gateway.prices import cost
 from scripts.benchmarks.gate_world import GAP_S, PRICE, Gauges, Request, Verdict
 
@@ -35,11 +35,11 @@ class Ours:
         patience = _PATIENCE_S if first_s is None else PATIENCE * first_s
         elsewhere = Elsewhere(cost(PRICE, request.prompt, request.expected))
         choice = self.gate.decide(ask, request.priority, elsewhere, request.at + patience - now, now)
-        if choice.outcome is Outcome.ADMIT:
+        if choice.outcome is Ruling.ADMIT:
             self.gate.send(request.number, ask, choice, now)
             self._foretold[request.number] = choice.forecast.first_s + now - request.at
             return Verdict.ADMIT
-        return Verdict.WAIT if choice.outcome is Outcome.WAIT else Verdict.SPILL
+        return Verdict.WAIT if choice.outcome is Ruling.WAIT else Verdict.SPILL
 
     def token(self, number: int, now: float) -> None:
         """Tell the gate."""

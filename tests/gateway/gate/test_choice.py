@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.gate.choice import LATENESS, Elsewhere, Outcome, choose
+from gateway.gate.choice import LATENESS, Elsewhere, Ruling, choose
 from gateway.gate.forecast import Forecast
 
 
@@ -20,7 +20,7 @@ def outcome(
     patience_s: float = 0.5,
     strictness: float = 1.0,
     probe: bool = False,
-) -> Outcome:
+) -> Ruling:
     """What is chosen."""
     forecast = seen(late, slot_s)
     return choose(forecast, elsewhere, strictness=strictness, free=free, patience_s=patience_s, probe=probe).outcome
@@ -30,40 +30,40 @@ def outcome(
 def test_the_chance_decides_and_not_the_length(cost: int) -> None:
     """A risk of one in `LATENESS` is taken, a greater one is not, whatever the request costs elsewhere."""
     limit = 1 / LATENESS
-    assert outcome(limit, Elsewhere(cost)) is Outcome.ADMIT
-    assert outcome(limit + 0.01, Elsewhere(cost)) is Outcome.SPILL
+    assert outcome(limit, Elsewhere(cost)) is Ruling.ADMIT
+    assert outcome(limit + 0.01, Elsewhere(cost)) is Ruling.SPILL
 
 
 def test_a_cloud_that_is_late_too_is_worth_less() -> None:
     """Who would miss its objective there as well stays."""
-    assert outcome(0.4, Elsewhere(1_000, late=0.2)) is Outcome.SPILL
-    assert outcome(0.3, Elsewhere(1_000, late=0.2)) is Outcome.ADMIT
+    assert outcome(0.4, Elsewhere(1_000, late=0.2)) is Ruling.SPILL
+    assert outcome(0.3, Elsewhere(1_000, late=0.2)) is Ruling.ADMIT
 
 
 def test_strictness_weighs_the_chances() -> None:
     """What broke more promises than it should is believed less."""
-    assert outcome(0.1, Elsewhere(1_000)) is Outcome.ADMIT
-    assert outcome(0.1, Elsewhere(1_000), strictness=2.0) is Outcome.SPILL
+    assert outcome(0.1, Elsewhere(1_000)) is Ruling.ADMIT
+    assert outcome(0.1, Elsewhere(1_000), strictness=2.0) is Ruling.SPILL
 
 
 def test_waiting_is_for_those_who_will_be_in_time() -> None:
     """A slot that comes free within its patience is waited for; one that does not is not, nor for a late answer."""
     cloud = Elsewhere(1_000)
-    assert outcome(0.05, cloud, free=False, slot_s=0.4) is Outcome.WAIT
-    assert outcome(0.05, cloud, free=False, slot_s=0.6) is Outcome.SPILL
-    assert outcome(0.5, cloud, free=False, slot_s=0.4) is Outcome.SPILL
-    assert outcome(0.05, cloud, free=False, slot_s=0.4, patience_s=-0.1) is Outcome.SPILL
+    assert outcome(0.05, cloud, free=False, slot_s=0.4) is Ruling.WAIT
+    assert outcome(0.05, cloud, free=False, slot_s=0.6) is Ruling.SPILL
+    assert outcome(0.5, cloud, free=False, slot_s=0.4) is Ruling.SPILL
+    assert outcome(0.05, cloud, free=False, slot_s=0.4, patience_s=-0.1) is Ruling.SPILL
 
 
 def test_nobody_else_may_answer() -> None:
     """It stays on the box, late or not; waits as long as it may, and is refused with the time of a slot then."""
-    assert outcome(0.9, None) is Outcome.ADMIT
-    assert outcome(0.9, None, free=False, slot_s=3.0) is Outcome.WAIT
+    assert outcome(0.9, None) is Ruling.ADMIT
+    assert outcome(0.9, None, free=False, slot_s=3.0) is Ruling.WAIT
     refused = choose(seen(0.9, 3.0), None, strictness=1.0, free=False, patience_s=0.0, probe=False)
-    assert (refused.outcome, refused.retry_after_s, refused.elsewhere_nano) == (Outcome.REFUSE, 3.0, None)
+    assert (refused.outcome, refused.retry_after_s, refused.elsewhere_nano) == (Ruling.REFUSE, 3.0, None)
 
 
 def test_a_probe_goes_in_where_there_is_room() -> None:
     """Once in a while one is let in against the forecast, but not beyond the slots."""
-    assert outcome(0.4, Elsewhere(1_000), probe=True) is Outcome.ADMIT
-    assert outcome(0.4, Elsewhere(1_000), probe=True, free=False) is Outcome.SPILL
+    assert outcome(0.4, Elsewhere(1_000), probe=True) is Ruling.ADMIT
+    assert outcome(0.4, Elsewhere(1_000), probe=True, free=False) is Ruling.SPILL

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from gateway.gate.engine import Ask, Choice, Elsewhere, EngineGate, Learnt, Outcome
+from gateway.gate.engine import Ask, Choice, Elsewhere, EngineGate, Learnt, Ruling
 from gateway.gate.forecast import Forecast
 from gateway.types import Priority
 
@@ -36,7 +36,7 @@ def offer(
 ) -> Choice:
     """Offer it when it comes, and send it if it is admitted."""
     choice = one.decide(asked, priority, elsewhere, 0.5, asked.arrived_at)
-    if choice.outcome is Outcome.ADMIT:
+    if choice.outcome is Ruling.ADMIT:
         one.send(number, asked, choice, asked.arrived_at)
     return choice
 
@@ -44,8 +44,8 @@ def offer(
 def test_a_free_engine_admits_and_a_full_backlog_spills() -> None:
     """At 200 tokens per second 160 tokens are foretold within the objective; 1,000 before it are not."""
     one = gate()
-    assert offer(one, 0, ask(160)).outcome is Outcome.ADMIT
-    assert offer(one, 1, ask(500)).outcome is Outcome.SPILL
+    assert offer(one, 0, ask(160)).outcome is Ruling.ADMIT
+    assert offer(one, 1, ask(500)).outcome is Ruling.SPILL
     assert one.flight.backlog == 160
 
 
@@ -53,11 +53,11 @@ def test_no_more_are_sent_than_there_are_slots() -> None:
     """The ninth waits or goes elsewhere, and with nobody else to answer it is refused when it may wait no longer."""
     one = gate()
     outcomes = [offer(one, number, ask(1)).outcome for number in range(SLOTS + 1)]
-    assert outcomes[:SLOTS] == [Outcome.ADMIT] * SLOTS
-    assert outcomes[SLOTS] in (Outcome.WAIT, Outcome.SPILL)
-    assert one.decide(ask(1), Priority.INTERACTIVE, None, 0.5, 100.0).outcome is Outcome.WAIT
+    assert outcomes[:SLOTS] == [Ruling.ADMIT] * SLOTS
+    assert outcomes[SLOTS] in (Ruling.WAIT, Ruling.SPILL)
+    assert one.decide(ask(1), Priority.INTERACTIVE, None, 0.5, 100.0).outcome is Ruling.WAIT
     refused = one.decide(ask(1), Priority.INTERACTIVE, None, 0.0, 100.0)
-    assert refused.outcome is Outcome.REFUSE
+    assert refused.outcome is Ruling.REFUSE
     assert refused.retry_after_s > 0
 
 
@@ -66,14 +66,14 @@ def test_a_batch_leaves_room_for_who_was_here_lately() -> None:
     one = gate()
     offer(one, 0, ask(1))
     admitted = sum(
-        offer(one, 1 + place, ask(1, first_s=None), priority=Priority.BATCH).outcome is Outcome.ADMIT
+        offer(one, 1 + place, ask(1, first_s=None), priority=Priority.BATCH).outcome is Ruling.ADMIT
         for place in range(SLOTS)
     )
     assert admitted == 4
-    assert offer(gate(), 0, ask(4_000, first_s=None), priority=Priority.BATCH).outcome is Outcome.ADMIT
+    assert offer(gate(), 0, ask(4_000, first_s=None), priority=Priority.BATCH).outcome is Ruling.ADMIT
     one = gate()
     offer(one, 0, ask(1))
-    assert offer(one, 1, ask(400, first_s=None), priority=Priority.BATCH).outcome is not Outcome.ADMIT
+    assert offer(one, 1, ask(400, first_s=None), priority=Priority.BATCH).outcome is not Ruling.ADMIT
 
 
 def test_broken_promises_make_it_stricter_and_kept_ones_looser() -> None:
@@ -94,9 +94,9 @@ def test_broken_promises_make_it_stricter_and_kept_ones_looser() -> None:
 def test_strictness_decides() -> None:
     """What goes in at first is sent away by a gate that has broken too many promises."""
     one = gate()
-    assert one.decide(ask(220), Priority.INTERACTIVE, CLOUD, 0.5, 100.0).outcome is Outcome.ADMIT
+    assert one.decide(ask(220), Priority.INTERACTIVE, CLOUD, 0.5, 100.0).outcome is Ruling.ADMIT
     one.strictness = 3.0
-    assert one.decide(ask(220), Priority.INTERACTIVE, CLOUD, 0.5, 100.0).outcome is Outcome.SPILL
+    assert one.decide(ask(220), Priority.INTERACTIVE, CLOUD, 0.5, 100.0).outcome is Ruling.SPILL
 
 
 def test_gaps_longer_than_foretold_are_expected_again() -> None:
@@ -104,7 +104,7 @@ def test_gaps_longer_than_foretold_are_expected_again() -> None:
     one = gate()
     asked = Ask(prompt=20, arrived_at=100.0, first_s=None, gap_s=0.1)
     seen = Forecast(first_s=0.1, gap_s=0.05, slot_s=0.0, delay=1.0, late=0.0)
-    choice = Choice(outcome=Outcome.ADMIT, forecast=seen, here_nano=0.0, elsewhere_nano=None)
+    choice = Choice(outcome=Ruling.ADMIT, forecast=seen, here_nano=0.0, elsewhere_nano=None)
     before = one.rates.gap.exceeds(0.06, 0.1)
     for number in range(30):
         one.send(number, asked, choice, 100.0 + number)
@@ -121,7 +121,7 @@ def test_nothing_is_learnt_from_a_standstill() -> None:
         offer(one, number, ask(20))
     one.token(0, 100.2)
     one.health.heard(102.0, ready=True)
-    assert offer(one, 9, ask(20, 102.0)).outcome is Outcome.SPILL
+    assert offer(one, 9, ask(20, 102.0)).outcome is Ruling.SPILL
     assert one.health.fenced
     rate, strictness = one.rates.prompt_rate, one.strictness
     for number in range(3):
@@ -129,7 +129,7 @@ def test_nothing_is_learnt_from_a_standstill() -> None:
         one.end(number, 116.0)
     assert (one.rates.prompt_rate, one.strictness) == (rate, strictness)
     one.health.heard(116.0, ready=True)
-    assert offer(one, 10, ask(20, 116.0)).outcome is Outcome.ADMIT
+    assert offer(one, 10, ask(20, 116.0)).outcome is Ruling.ADMIT
 
 
 @pytest.mark.parametrize(("prompt", "after_s"), [(300, 5.0), (3_000, 30.0)])
@@ -142,9 +142,9 @@ def test_a_closed_gate_looks_whether_it_could_open(prompt: int, after_s: float) 
     began = 100.0
     for sooner in (after_s, 0.1):
         one.health.heard(began + after_s - sooner, ready=True)
-        assert offer(one, 1, ask(prompt, began + after_s - sooner)).outcome is Outcome.SPILL
+        assert offer(one, 1, ask(prompt, began + after_s - sooner)).outcome is Ruling.SPILL
     one.health.heard(began + after_s, ready=True)
-    assert offer(one, 2, ask(prompt, began + after_s)).outcome is Outcome.ADMIT
+    assert offer(one, 2, ask(prompt, began + after_s)).outcome is Ruling.ADMIT
     now = began + after_s
     for number in range(3, 60):
         one.token(number - 1, now + prompt / 2_000)
@@ -152,7 +152,7 @@ def test_a_closed_gate_looks_whether_it_could_open(prompt: int, after_s: float) 
         now += _PAUSE_S
         one.health.heard(now, ready=True)
         one.decide(ask(prompt, now - 30.0), Priority.INTERACTIVE, CLOUD, 0.5, now - 30.0)
-        assert offer(one, number, ask(prompt, now)).outcome is Outcome.ADMIT
+        assert offer(one, number, ask(prompt, now)).outcome is Ruling.ADMIT
     assert one.rates.prompt_rate > 1_200
 
 
@@ -163,7 +163,7 @@ def test_the_ledger_is_empty_when_nothing_is_under_way() -> None:
     for number in range(1_000):
         now += 0.05
         one.health.heard(now, ready=True)
-        if offer(one, number, ask(10, now)).outcome is Outcome.ADMIT:
+        if offer(one, number, ask(10, now)).outcome is Ruling.ADMIT:
             one.token(number, now + 0.01)
             one.end(number, now + 0.02)
     assert (len(one.flight), one.flight.backlog, one.flight.running) == (0, 0, 0)
@@ -177,7 +177,7 @@ def test_a_decision_takes_less_than_fifty_microseconds() -> None:
     for number in range(400):
         now += 0.01
         one.health.heard(now, ready=True)
-        if offer(one, number, ask(100, now)).outcome is Outcome.ADMIT:
+        if offer(one, number, ask(100, now)).outcome is Ruling.ADMIT:
             under_way.append(number)
             one.token(number, now)
         if len(under_way) > 60:
@@ -196,7 +196,7 @@ def test_a_restart_goes_on_where_the_last_life_ended() -> None:
     for number in range(40):
         now += 2.0
         before.health.heard(now, ready=True)
-        if offer(before, number, ask(100, now)).outcome is Outcome.ADMIT:
+        if offer(before, number, ask(100, now)).outcome is Ruling.ADMIT:
             before.token(number, now + 1.5)
             before.end(number, now + 1.5)
     after = EngineGate(SLOTS, before.learnt)
