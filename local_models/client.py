@@ -17,7 +17,7 @@ from msgspec import structs
 
 from local_models.errors import EngineNotUp, HostError
 from local_models.hostlink import HostLink, reach_host
-from local_models.protocol import VERSION, Ensure, Ensured, FromHost, Snapshots
+from local_models.protocol import VERSION, Ensure, Ensured, FromHost, InFlight, Snapshots
 from local_models.types import EngineMetrics, EngineSnapshot, EngineSpec, EngineState, Replica
 
 __all__ = ["EngineHost", "EngineMetrics", "EngineSnapshot", "EngineSpec", "EngineState", "Replica"]
@@ -97,6 +97,15 @@ class EngineHost:
     async def changed(self) -> None:
         """Wait for the next change of `snapshots()` after this call."""
         await self._change.wait()
+
+    async def tell(self, in_flight: Mapping[str, int]) -> None:
+        """Say how many requests are in flight to each engine: one that stands still may itself not know of them.
+
+        To be said again when it has changed, and to a new host; nothing is said while there is none.
+        """
+        if self._link is not None:
+            with suppress(OSError):  # it is attached to again in the background
+                await self._link.send(InFlight(dict(in_flight)))
 
     async def wait_up(self, name: str, timeout: float) -> EngineSnapshot:  # noqa: ASYNC109 -- the error tells why
         """Wait until the engine takes requests. Raises EngineNotUp, at once when it has been given up."""

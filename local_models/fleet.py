@@ -26,6 +26,8 @@ class Engine(Protocol):
 
     def stop(self) -> None: ...
 
+    def sent(self, in_flight: int) -> None: ...
+
     async def run(self) -> None: ...
 
 
@@ -81,6 +83,11 @@ class Fleet:
         """Stop these engines, or all; returns when they are gone. They stay in the snapshots, as stopped."""
         async with self._planning:
             await self._end([name for name in self._running if names is None or name in names])
+
+    def sent(self, in_flight: Mapping[str, int]) -> None:
+        """So many requests are in flight to each engine; none to those that are not named."""
+        for name, running in self._running.items():
+            running.engine.sent(in_flight.get(name, 0))
 
     async def close(self) -> None:
         """Stop all engines and begin no more."""

@@ -6,6 +6,7 @@
     ensure                ►         start, keep or stop engines until just these run
                           ◄         snapshots, ensured
                           ◄         snapshots: at each change, and each second
+    in_flight             ►         each second while there are any, and once when there are none
     stop                  ►
                           ◄         stopped
     bye                   ►         nobody needs to wait for this client to come back
@@ -22,7 +23,7 @@ from msgspec import Struct
 from local_models.errors import HostError
 from local_models.types import EngineSnapshot, EngineSpec
 
-VERSION: Final = 4
+VERSION: Final = 5
 LINE_LIMIT: Final = 1 << 20
 HOST_BUSY: Final = 5
 """Exit code of a host that finds another one at work for its home."""
@@ -45,6 +46,12 @@ class Stop(Struct, frozen=True, tag="stop"):
     """These engines, or all of them, are not wanted any more."""
 
     names: tuple[str, ...] | Literal["all"]
+
+
+class InFlight(Struct, frozen=True, tag="in_flight"):
+    """How many requests this client has sent to each engine that are not answered yet, by its own count."""
+
+    engines: dict[str, int]
 
 
 class Bye(Struct, frozen=True, tag="bye"):
@@ -78,7 +85,7 @@ class Stopped(Struct, frozen=True, tag="stopped"):
     """The last `stop` has been carried out."""
 
 
-FromClient = Hello | Ensure | Stop | Bye
+FromClient = Hello | Ensure | InFlight | Stop | Bye
 FromHost = Welcome | Refused | Snapshots | Ensured | Stopped
 
 _CLIENT_LINES: Final[msgspec.json.Decoder[FromClient]] = msgspec.json.Decoder(FromClient)

@@ -3,6 +3,7 @@ nobody needs the host any more.
 """
 
 import asyncio
+from collections import Counter
 from typing import Final
 
 from local_models.errors import HostError
@@ -15,6 +16,7 @@ from local_models.protocol import (
     FromClient,
     FromHost,
     Hello,
+    InFlight,
     Refused,
     Snapshots,
     Stop,
@@ -42,6 +44,7 @@ class Reception:
         self._present = 0
         self._greeted: set[asyncio.StreamWriter] = set()
         self._farewells: set[asyncio.StreamWriter] = set()
+        self._in_flight: dict[asyncio.StreamWriter, Counter[str]] = {}
         self._arrived = asyncio.Event()
         self._deserted = asyncio.Event()
         self._deserted.set()
@@ -61,6 +64,7 @@ class Reception:
         finally:
             self._present -= 1
             self._greeted.discard(writer)
+            self._count(writer, {})
             self._part(for_good=left_for_good)
             if left_for_good and self._patience == 0.0 and not self._present:
                 # With it goes the host; it hears the line go dead when the engines are gone.
@@ -123,8 +127,17 @@ class Reception:
                 await self._fleet.stop(None if names == "all" else names)
                 self._tell({writer})
                 _send(writer, Stopped())
+            case InFlight(engines=engines):
+                self._count(writer, engines)
             case _:
                 raise HostError(f"unexpected here: {type(message).__name__.lower()}")
+
+    def _count(self, writer: asyncio.StreamWriter, engines: dict[str, int]) -> None:
+        """What one client has in flight, beside what the others have."""
+        self._in_flight.pop(writer, None)
+        if engines:
+            self._in_flight[writer] = Counter(engines)
+        self._fleet.sent(sum(self._in_flight.values(), Counter[str]()))
 
     def _let_go(self) -> None:
         while self._farewells:

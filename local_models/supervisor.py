@@ -44,7 +44,7 @@ from local_models.process_events import (
     Unkillable,
 )
 from local_models.proctable import Identity, family, sweep
-from local_models.progress import Progress
+from local_models.progress import Gait, Progress
 from local_models.roster import Roster
 from local_models.types import EngineMetrics, EngineSnapshot, EngineSpec, EngineState
 
@@ -83,6 +83,7 @@ class EngineSupervisor:
         self._family: tuple[Identity, ...] = ()
         self._watchers: set[asyncio.Task[None]] = set()
         self._metrics: EngineMetrics | None = None
+        self._in_flight = 0
         self._capabilities: tuple[str, ...] | None = None
 
     def snapshot(self) -> EngineSnapshot:
@@ -110,6 +111,10 @@ class EngineSupervisor:
     def stop(self) -> None:
         """It is not wanted any more; `run` returns when it is gone."""
         self._events.put_nowait(StopAsked())
+
+    def sent(self, in_flight: int) -> None:
+        """So many requests are in flight to it, by the count of those who sent them."""
+        self._in_flight = in_flight
 
     async def run(self) -> None:
         """Start the engine and keep it running until `stop`."""
@@ -204,23 +209,20 @@ class EngineSupervisor:
             else:
                 self._metrics = None
             now = asyncio.get_running_loop().time()
-            progress = progress.seen(self._metrics, now)
+            progress = progress.seen(self._metrics, now, self._in_flight)
             self._events.put_nowait(self._judged(number, verdict, progress, now))
             await asyncio.sleep(_WATCH_S if self._process.state is EngineState.UP else _WATCH_CLOSELY_S)
 
     def _judged(self, number: int, verdict: Verdict, progress: Progress, now: float) -> Event:
-        policy, stood_still = self._launcher.policy, progress.stood_still(now)
         if not verdict.ok:
             return HealthFailed(number, verdict.why)
-        if policy.stall_limit is None:
-            return HealthOk(number)
-        if not progress.idle:
-            return Stalled(number, stood_still) if stood_still >= policy.stall_limit / 2 else HealthOk(number)
-        # The canary needs a moment: nobody waits for it.
-        asked = stood_still - policy.quiet_limit
-        if asked >= 2 * policy.stall_limit:
-            return Stalled(number, stood_still)
-        return Quiet(number) if asked >= 0 else HealthOk(number)
+        match progress.gait(now, self._launcher.policy):
+            case Gait.WELL:
+                return HealthOk(number)
+            case Gait.QUIET:
+                return Quiet(number)
+            case Gait.STILL:
+                return Stalled(number, progress.stood_still(now))
 
     async def _follow_family(self) -> None:
         while True:

@@ -122,6 +122,7 @@ class Replica(Struct, frozen=True, kw_only=True):
     state: EngineState
     detail: str
     since: float
+    hung: bool = False
     metrics: EngineMetrics | None = None
 
 

@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Final
 
 from gateway.app.nouns import capable
 from gateway.app.trust import certificates
@@ -15,6 +16,8 @@ from local_models.catalog import resolve
 from local_models.client import EngineHost, EngineSnapshot, EngineSpec, EngineState
 from local_models.errors import LocalModelsError
 from local_models.modelfile import check_file
+
+_TELL_S: Final = 1.0
 
 Hear = Callable[[EngineView], None]
 """Hears of an engine."""
@@ -65,7 +68,8 @@ async def at_work(home: Path) -> frozenset[str]:
 class Engines:
     """Follows the engine host: the latest view of every engine, the gate told of each change, and `came_up` of each
     engine that is ready (again): what was held against it before was another process, or has passed, and what it can
-    do is to be read anew. `hung` is told of each that gets on no longer: who waits for it waits in vain.
+    do is to be read anew. `hung` is told of each that gets on no longer: who waits for it waits in vain. And the host
+    is told what is in flight.
     """
 
     def __init__(self, host: EngineHost, gate: Gate, came_up: Hear, hung: Hear = unheard) -> None:
@@ -74,7 +78,7 @@ class Engines:
         self._came_up = came_up
         self._hung = hung
         self._views: dict[str, EngineView] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: tuple[asyncio.Task[None], ...] = ()
 
     @classmethod
     async def start(
@@ -105,7 +109,7 @@ class Engines:
     def _following(cls, host: EngineHost, gate: Gate, came_up: Hear, hung: Hear = unheard) -> "Engines":
         engines = cls(host, gate, came_up, hung)
         engines._take(host.snapshots())
-        engines._task = asyncio.create_task(engines._follow())
+        engines._tasks = (asyncio.create_task(engines._follow()), asyncio.create_task(engines._tell()))
         return engines
 
     def view(self, name: str) -> EngineView | None:
@@ -134,14 +138,24 @@ class Engines:
         await self._host.leave()
 
     async def _unfollow(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _follow(self) -> None:
         while True:
             await self._host.changed()
             self._take(self._host.snapshots())
+
+    async def _tell(self) -> None:
+        """Let the host know what is in flight: an engine that hangs may say that nothing runs."""
+        told: dict[str, int] = {}
+        while True:
+            in_flight = {state.engine: state.in_use for state in self._gate.states() if state.in_use}
+            if in_flight or told:
+                await self._host.tell(in_flight)
+            told = in_flight
+            await asyncio.sleep(_TELL_S)
 
     def _take(self, snapshots: Mapping[str, EngineSnapshot]) -> None:
         for snapshot in snapshots.values():

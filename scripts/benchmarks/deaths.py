@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from scripts.tooling.console import terminal_console
@@ -59,13 +60,18 @@ def main() -> None:
     rounds: list[Round] = []
     with tempfile.TemporaryDirectory(prefix="fb") as folder, fault_server(pathlib.Path(folder)) as faults:
         faults.always("mid", Says())
-        with box(engine_of_environment(), faults) as it, console.step(f"{len(wanted)} deaths") as step:
+        # What has been seen when somebody has waited long enough is worth as much as it is.
+        with suppress(KeyboardInterrupt), box(engine_of_environment(), faults) as it:
             chance = random.Random(arguments.seed)
             for number, way in enumerate(wanted):
-                rounds.append(one(it, way, f"{number}-{way.replace(' ', '-')}", chance))
-                step.progress((number + 1) / len(wanted))
+                with console.step(f"{number + 1} of {len(wanted)}: {way}") as step:
+                    rounds.append(one(it, way, f"{number}-{way.replace(' ', '-')}", chance))
+                    if rounds[-1].problems:
+                        step.fail()
     found = [problem for each in rounds for problem in each.problems]
     print(json.dumps(document(rounds), indent=2) if arguments.json else table(rounds))
+    missing = len(wanted) - len(rounds)
+    found += [f"{missing} were left out"] if missing else []
     print("\n".join(found) if found else "Every time as it should be.", file=sys.stderr)
     sys.exit(1 if found else 0)
 

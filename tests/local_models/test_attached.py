@@ -81,6 +81,33 @@ async def test_servers_are_watched_and_never_touched(tmp_path: Path) -> None:
             assert first.poll() is None
 
 
+@pytest.mark.parametrize(("mode", "in_flight"), [("stuck", 0), ("deaf", 1)])
+async def test_a_server_that_hangs_behind_its_health_is_fenced_until_it_gets_on(
+    tmp_path: Path, mode: str, in_flight: int
+) -> None:
+    """It says that requests run, or who sent them does; no step is made, a canary changes nothing; it is not ended."""
+    changed = asyncio.Event()
+    with server() as (url, process):
+        async with httpx.AsyncClient(trust_env=False) as http:
+            spec = EngineSpec(name="far", kind="attached", model="", urls=(url,))
+            around = Surroundings(http, tmp_path, Roster(tmp_path / "engines.json"), changed.set)
+            engine = AttachedEngine(spec, around, stall_limit=1.0)
+            running = asyncio.create_task(engine.run())
+            await until(engine, changed, lambda now: now.state is EngineState.UP)
+            engine.sent(in_flight)
+            await http.get(f"{url}/fake/health?mode={mode}")
+            fenced = await until(engine, changed, lambda now: now.state is EngineState.FENCED)
+            assert (fenced.hung, fenced.replicas[0].hung) == (True, True)
+            assert "has made no step for" in fenced.detail
+            engine.sent(0)
+            await http.get(f"{url}/fake/health?mode=ok")
+            again = await until(engine, changed, lambda now: now.state is EngineState.UP)
+            assert not again.hung
+            engine.stop()
+            await asyncio.wait_for(running, PATIENCE_S)
+            assert process.poll() is None
+
+
 async def test_a_server_without_health_is_judged_by_its_model_list(tmp_path: Path) -> None:
     """OpenAI-compatible servers need not have /health."""
     from_nowhere = httpx.MockTransport(

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 import uvloop
@@ -312,3 +313,14 @@ def test_it_works_on_the_gateways_event_loop(tmp_path: Path) -> None:
             }
 
     uvloop.run(use())
+
+
+async def test_what_a_client_has_in_flight_reaches_the_watchdog(tmp_path: Path) -> None:
+    """Its figures say that nothing runs and its health that it is well; that requests wait is known from outside."""
+    async with attached(tmp_path, FAKE_VLLM) as engines:
+        up = await engines.wait_up("gpu", timeout=PATIENCE_S)
+        async with httpx.AsyncClient(trust_env=False) as http:
+            await http.get(f"{up.url}/fake/health?mode=deaf")
+        await engines.tell({"gpu": 1})
+        await until(engines, lambda now: now["gpu"].hung)
+        assert engines.snapshots()["gpu"].state is EngineState.FENCED

@@ -23,6 +23,7 @@ from local_models.protocol import (
     FromClient,
     FromHost,
     Hello,
+    InFlight,
     Refused,
     Snapshots,
     Stop,
@@ -51,7 +52,9 @@ SNAPSHOT = EngineSnapshot(
 
 
 @pytest.mark.parametrize(
-    "message", [Hello(1), Ensure((SPEC,), keep=True), Stop("all"), Stop(("small",)), Bye()], ids=repr
+    "message",
+    [Hello(1), Ensure((SPEC,), keep=True), InFlight({"small": 2}), Stop("all"), Stop(("small",)), Bye()],
+    ids=repr,
 )
 def test_what_a_client_says_arrives(message: FromClient) -> None:
     """One line each, and the same on the other side."""

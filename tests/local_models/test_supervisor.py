@@ -144,6 +144,17 @@ async def test_an_engine_whose_health_hides_that_it_hangs_is_fenced_and_brought_
         assert (second.hung, second.restarts) == (False, 1)
 
 
+async def test_who_sent_requests_knows_better_than_figures_that_say_nothing_runs(tmp_path: Path) -> None:
+    """A core that hangs before its next step has not said that it has requests; a client has."""
+    policy = dataclasses.replace(QUICK, stall_limit=1.0, quiet_limit=600.0, hang_limit=60.0)
+    async with bench(tmp_path, fake_spec(), FakeLauncher(policy)) as engine:
+        up = await engine.until_state(EngineState.UP)
+        await _set_health(up, "deaf")
+        engine.supervisor.sent(2)
+        fenced = await engine.until_state(EngineState.FENCED)
+        assert (fenced.hung, fenced.pid) == (True, up.pid)
+
+
 async def test_figures_that_stand_still_are_moved_by_a_canary(tmp_path: Path) -> None:
     """Who only has nothing to do (vllm #29928) is suspected, asked, and believed again."""
     policy = dataclasses.replace(QUICK, stall_limit=10.0)

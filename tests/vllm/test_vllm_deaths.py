@@ -2,16 +2,19 @@
 as each test here costs another start.
 """
 
+import asyncio
 import logging
 import os
 import random
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import psutil
 import pytest
 
+from tests.e2e.crowd import KINDS, Crowd
 from tests.e2e.deaths import death
 from tests.e2e.stack import Stack, eventually
 from tests.vllm.box import START_S, Box
@@ -81,6 +84,24 @@ async def test_nobody_hangs_and_it_comes_back(the_box: Box, way: str) -> None:
     _log.info("%s: %s", way, died)
     assert died.ended["interrupted"] >= 1
     assert died.ended["elsewhere"] >= 20
+    assert left_of(members) == [], log_of(the_box.home)[-2000:]
+
+
+async def test_who_comes_to_a_core_that_hangs_already_is_answered_elsewhere(the_box: Box) -> None:
+    """vLLM's gauges say that nothing runs, as after its last step; the gateway knows that somebody waits."""
+    gateway, members = the_box.up(), members_of(the_box.home)
+    eventually(lambda: gateway.gate("small")["in_use"] == 0, "nobody is there")
+    WAYS["SIGSTOP of the engine core"](the_box.home)
+    struck = time.monotonic()
+    async with Crowd(gateway.base_url, KINDS) as crowd:
+        crowd.ask("late", ("held whole", "on probation", "may go elsewhere") * 3)
+        await asyncio.to_thread(eventually, lambda: snapshot_of(the_box.home).hung, "its hang is known", FOUND_S)
+        known = time.monotonic() - struck
+        await crowd.ended()
+    last = max(caller.ended_at for caller in crowd.callers) - struck
+    _log.info("known after %.1f s, the last answered after %.1f s", known, last)
+    assert {caller.events.response.headers["x-forebay-backend"] for caller in crowd.callers} == {"mini"}
+    the_box.up()
     assert left_of(members) == [], log_of(the_box.home)[-2000:]
 
 
