@@ -115,12 +115,25 @@ class BackendSpec(Struct, frozen=True, kw_only=True):
         return self.name, self.engine
 
 
+class Replica(Struct, frozen=True, kw_only=True):
+    """One of the servers that an engine is. `wavering`: its last check failed. `requests` are those it says it has,
+    None where it says nothing.
+    """
+
+    url: str
+    ready: bool
+    wavering: bool = False
+    hung: bool = False
+    requests: int | None = None
+
+
 class EngineView(Struct, frozen=True, kw_only=True):
     """One engine at this moment. `url` is where it listens, None while it does not.
 
     `ready`: it takes requests. `hung`: nothing more comes of those that it has taken. `given_up`: nobody expects it
     back without help. `detail` is a line for people. `model` is what it calls its model. `capabilities` are what it
-    says it can do, None where it says nothing.
+    says it can do, None where it says nothing. `replicas` are its servers, where it is attached; `url` is then one that
+    takes requests.
     """
 
     name: str
@@ -131,6 +144,7 @@ class EngineView(Struct, frozen=True, kw_only=True):
     detail: str
     model: str = ""
     capabilities: frozenset[Capability] | None = None
+    replicas: tuple[Replica, ...] = ()
 
 
 class GateState(Struct, frozen=True, kw_only=True):

@@ -74,7 +74,8 @@ def combine(spec: EngineSpec, watched: tuple[Watched, ...], since: float) -> Eng
         state = EngineState.UP if states == {EngineState.UP} else EngineState.DEGRADED
     else:
         state = EngineState.STARTING if EngineState.STARTING in states else EngineState.FENCED
-    chosen = min(serving, key=_load, default=None)
+    # Whoever balances does it by what it sends; one that is named must not change with every scrape.
+    chosen = next((one for one in serving if one.state is EngineState.UP), next(iter(serving), None))
     listed = chosen.listed if chosen is not None else None
     return EngineSnapshot(
         name=spec.name,
@@ -111,13 +112,6 @@ def _shared(serving: list[Watched]) -> tuple[str, ...] | None:
     if not said or len(said) < len(serving):
         return None
     return tuple(word for word in said[0] if all(word in other for other in said))
-
-
-def _load(one: Watched) -> tuple[bool, int]:
-    """The healthy before the hiccuping, then by requests at the server; unknown counts as none."""
-    metrics = one.metrics
-    at_work = (metrics.running or 0) + (metrics.waiting or 0) if metrics is not None else 0
-    return one.state is not EngineState.UP, at_work
 
 
 class AttachedEngine:

@@ -202,7 +202,7 @@ class EngineSupervisor:
         probe = EngineProbe(child.url, self._around.http, self._launcher.policy.answer_limit)
         progress = Progress()
         while True:
-            verdict = await probe.health()
+            before, verdict = self._metrics, await probe.health()
             if verdict.ok and self._process.state.serving:
                 self._metrics = await probe.metrics()
                 self._around.changed()
@@ -211,7 +211,9 @@ class EngineSupervisor:
             now = asyncio.get_running_loop().time()
             progress = progress.seen(self._metrics, now, self._in_flight)
             self._events.put_nowait(self._judged(number, verdict, progress, now))
-            await asyncio.sleep(_WATCH_S if self._process.state is EngineState.UP else _WATCH_CLOSELY_S)
+            # What it said a moment ago and does not say any more is as good a reason for a close look as a failure.
+            calm = self._process.state is EngineState.UP and (before is None or self._metrics is not None)
+            await asyncio.sleep(_WATCH_S if calm else _WATCH_CLOSELY_S)
 
     def _judged(self, number: int, verdict: Verdict, progress: Progress, now: float) -> Event:
         if not verdict.ok:

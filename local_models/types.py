@@ -133,7 +133,7 @@ class EngineSnapshot(Struct, frozen=True, kw_only=True):
     state: EngineState
     url: str | None
     """Base URL for requests, e.g. http://127.0.0.1:40123; another one after each launch, None when nothing
-    listens. Of an attached engine with several urls it is that of the least busy healthy one."""
+    listens. Of an attached engine with several urls it is that of the first healthy one."""
     detail: str
     """One line for a person: why it is not up; empty when there is nothing to say."""
     since: float

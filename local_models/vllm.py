@@ -68,11 +68,12 @@ class Vllm:
     def policy(self) -> Policy:
         """It may have to fetch its model, and compile for minutes; so a crash at its start comes late, too.
 
-        A hang of its server or of its core is known in less than five seconds, so that callers can be told in five.
+        A hang of its server (three times the limit, and a second until it is looked at) or of its core is known in four
+        seconds, so that callers can be told in five on a busy machine too.
         """
         return Policy(
             start_limit=1800.0,
-            answer_limit=1.0,
+            answer_limit=0.8,
             stall_limit=3.0,
             hang_limit=15.0,
             backoff_first=1.0,

@@ -11,9 +11,9 @@ from gateway.app.trust import certificates
 from gateway.config.schema import Config, Engine
 from gateway.errors import ForebayError
 from gateway.gate import Gate
-from gateway.types import Capability, EngineView
+from gateway.types import Capability, EngineView, Replica
 from local_models.catalog import resolve
-from local_models.client import EngineHost, EngineSnapshot, EngineSpec, EngineState
+from local_models.client import EngineHost, EngineMetrics, EngineSnapshot, EngineSpec, EngineState
 from local_models.errors import LocalModelsError
 from local_models.modelfile import check_file
 
@@ -23,7 +23,11 @@ Hear = Callable[[EngineView], None]
 """Hears of an engine."""
 
 
-def unheard(_engine: EngineView) -> None:
+HearHung = Callable[[str], None]
+"""Hears of an address from which nothing more comes."""
+
+
+def unheard(_what: object) -> None:
     """Nobody is to be told."""
 
 
@@ -68,11 +72,11 @@ async def at_work(home: Path) -> frozenset[str]:
 class Engines:
     """Follows the engine host: the latest view of every engine, the gate told of each change, and `came_up` of each
     engine that is ready (again): what was held against it before was another process, or has passed, and what it can
-    do is to be read anew. `hung` is told of each that gets on no longer: who waits for it waits in vain. And the host
-    is told what is in flight.
+    do is to be read anew. `hung` is told of each address from which nothing more comes: who waits for
+    it waits in vain. And the host is told what is in flight.
     """
 
-    def __init__(self, host: EngineHost, gate: Gate, came_up: Hear, hung: Hear = unheard) -> None:
+    def __init__(self, host: EngineHost, gate: Gate, came_up: Hear, hung: HearHung = unheard) -> None:
         self._host = host
         self._gate = gate
         self._came_up = came_up
@@ -82,7 +86,7 @@ class Engines:
 
     @classmethod
     async def start(
-        cls, specs: list[EngineSpec], home: Path, gate: Gate, came_up: Hear, hung: Hear = unheard, *, keep: bool
+        cls, specs: list[EngineSpec], home: Path, gate: Gate, came_up: Hear, hung: HearHung = unheard, *, keep: bool
     ) -> "Engines":
         """Have the engines run and follow them; returns before they are up. Raises EngineFailure."""
         try:
@@ -106,7 +110,7 @@ class Engines:
         return cls._following(host, gate, came_up)
 
     @classmethod
-    def _following(cls, host: EngineHost, gate: Gate, came_up: Hear, hung: Hear = unheard) -> "Engines":
+    def _following(cls, host: EngineHost, gate: Gate, came_up: Hear, hung: HearHung = unheard) -> "Engines":
         engines = cls(host, gate, came_up, hung)
         engines._take(host.snapshots())
         engines._tasks = (asyncio.create_task(engines._follow()), asyncio.create_task(engines._tell()))
@@ -163,12 +167,12 @@ class Engines:
             if view == before:
                 continue
             self._views[view.name] = view
-            if view.ready and not (before is not None and before.ready and before.url == view.url):
+            if view.ready and not (before is not None and before.ready and (before.url == view.url or view.replicas)):
                 self._came_up(view)
             self._gate.update(view)
             # The gate is shut by now: who is sent away does not come back to the same engine.
-            if view.hung and not (before is not None and before.hung):
-                self._hung(view)
+            for url in hanging(view) - hanging(before):
+                self._hung(url)
 
 
 def _spec(name: str, engine: Engine, home: Path) -> EngineSpec:
@@ -250,4 +254,28 @@ def _view(snapshot: EngineSnapshot) -> EngineView:
         detail=f"{state.value}: {snapshot.detail}" if snapshot.detail else state.value,
         model=snapshot.model,
         capabilities=None if snapshot.capabilities is None else capable(snapshot.capabilities),
+        replicas=tuple(
+            Replica(
+                url=each.url,
+                ready=each.state.serving,
+                wavering=each.state is EngineState.DEGRADED,
+                hung=each.hung,
+                requests=_requests(each.metrics),
+            )
+            for each in snapshot.replicas
+        ),
     )
+
+
+def _requests(metrics: EngineMetrics | None) -> int | None:
+    if metrics is None or metrics.running is None:
+        return None
+    return metrics.running + (metrics.waiting or 0)
+
+
+def hanging(view: EngineView | None) -> frozenset[str]:
+    """The addresses from which nothing more comes."""
+    if view is None:
+        return frozenset()
+    whole = frozenset((view.url,)) if view.hung and view.url is not None else frozenset()
+    return whole | {each.url for each in view.replicas if each.hung}

@@ -140,10 +140,9 @@ class Gateway:
             if name == engine.name:
                 breaker.forget()
 
-    def _engine_hung(self, engine: EngineView) -> None:
-        if engine.url is not None:
-            for client in self._clients:
-                client.hang_up(engine.url)
+    def _engine_hung(self, url: str) -> None:
+        for client in self._clients:
+            client.hang_up(url)
 
     def _build_servers(self, registry: CollectorRegistry) -> None:
         server = self.config.server

@@ -48,9 +48,8 @@ class EngineVectors:
     async def embed(self, request: EmbeddingRequest, deadline: float) -> Vectors:
         """A vector for each input."""
         decode = partial(decode_embeddings, count=len(request.inputs))
-        with self._engine.reached():
-            body = self._profile.shape(embedding_body(request, self._engine.model))
-            return await self._client.ask(self._engine.url("/v1/embeddings"), body, deadline, decode)
+        body = self._profile.shape(embedding_body(request, self._engine.model))
+        return await self._engine.ask(lambda url: self._client.ask(f"{url}/v1/embeddings", body, deadline, decode))
 
 
 def _ignored(request: EmbeddingRequest, profile: Profile) -> tuple[str, ...]:

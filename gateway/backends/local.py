@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from gateway.backends.balance import prefixes
 from gateway.backends.chat import ChatClient
 from gateway.backends.engine import EngineAddress
 from gateway.backends.profile import Profile
@@ -43,26 +44,33 @@ class LocalBackend:
 
     async def complete(self, call: Call) -> Completion:
         """The whole answer."""
-        with self._engine.reached():
-            each = self._sent(call, stream=False)
-            return await self._client.complete(self._url(each), each.body, call.deadline, each.api)
+        each = self._sent(call, stream=False)
+
+        async def send(url: str) -> Completion:
+            return await self._client.complete(f"{url}/v1{each.path}", each.body, call.deadline, each.api)
+
+        return await self._engine.ask(send, self._prefixes(call))
 
     async def stream(self, call: Call) -> AnswerStream:
         """The answer in pieces."""
-        with self._engine.reached():
-            each = self._sent(call, stream=True)
-            return await self._client.stream(self._url(each), each.body, call.deadline, each.api)
+        each = self._sent(call, stream=True)
+
+        async def send(url: str) -> AnswerStream:
+            return await self._client.stream(f"{url}/v1{each.path}", each.body, call.deadline, each.api)
+
+        return await self._engine.stream(send, self._prefixes(call))
 
     async def count(self, request: ChatRequest, deadline: float) -> int:
         """The tokens of its prompt, by the engine's own tokenizer and template."""
         body = {"model": self._engine.model, "messages": developer_as_system(request.messages)}
         if request.tools:
             body["tools"] = request.tools
-        with self._engine.reached():
-            return await self._client.ask(self._engine.url("/tokenize"), body, deadline, decode_token_count)
+        return await self._engine.ask(
+            lambda url: self._client.ask(f"{url}/tokenize", body, deadline, decode_token_count)
+        )
 
-    def _url(self, each: Sent) -> str:
-        return self._engine.url(f"/v1{each.path}")
+    def _prefixes(self, call: Call) -> tuple[int, ...]:
+        return prefixes(call.request.messages) if self._engine.several else ()
 
     def _sent(self, call: Call, *, stream: bool) -> Sent:
         # Templates of open models know system, user, assistant and tool; a developer turn would be an error.

@@ -81,7 +81,8 @@ class Engine(Section):
     args: Annotated[tuple[Word, ...], Field(max_length=100)] = ()
     """vllm: more arguments of `vllm serve`, such as [--gpu-memory-utilization, "0.8"]."""
     urls: tuple[HttpUrl, ...] = ()
-    """attached: base addresses of the servers, without /v1."""
+    """attached: base addresses of the servers, without /v1. Of several, one that has the beginning of the prompt in its
+    cache is asked, unless it has more than its share to do; otherwise the one that has the least."""
     parallel: Count = 8
     """Requests answered at a time."""
     context: Context = 4096

@@ -196,18 +196,21 @@ def test_since_is_when_the_state_began() -> None:
 @pytest.mark.parametrize(
     ("first", "second", "state", "url"),
     [
-        (("up", 5), ("up", 2), "up", "http://b"),
-        (("up", 2), ("up", 2), "up", "http://a"),
+        (("up", 5), ("up", 2), "up", "http://a"),
         (("up", 9), ("degraded", 0), "degraded", "http://a"),
+        (("degraded", 0), ("up", 9), "degraded", "http://b"),
+        (("degraded", 0), ("degraded", 0), "degraded", "http://a"),
         (("fenced", 0), ("up", 9), "degraded", "http://b"),
         (("fenced", 0), ("starting", 0), "starting", None),
         (("fenced", 0), ("fenced", 0), "fenced", None),
     ],
 )
-def test_the_least_busy_healthy_url_is_chosen(
+def test_the_first_healthy_url_is_named(
     first: tuple[str, int], second: tuple[str, int], state: str, url: str | None
 ) -> None:
-    """Healthy before hiccuping, then by requests at the server, then in the order of the configuration."""
+    """Healthy before hiccuping, then in the order of the configuration, however much each has to do: an address that
+    changed with every scrape would look like another engine.
+    """
     watched = tuple(
         dataclasses.replace(
             Watched(address), state=EngineState(name), metrics=EngineMetrics(at=1.0, running=load, waiting=0)

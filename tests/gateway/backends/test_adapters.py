@@ -14,10 +14,10 @@ from gateway.backends.local import LocalBackend
 from gateway.backends.openai import OpenAIBackend
 from gateway.backends.profile import PLAIN, Profile
 from gateway.blocks import CacheControl, Conversation, Turn
-from gateway.errors import BackendError, EngineGone, Reason, Rejected
+from gateway.errors import BackendError, Broken, EngineGone, Reason, Rejected
 from gateway.messages import FunctionSpec, Message, Sampling, Tool
 from gateway.ports import Backend, Call
-from gateway.types import EngineView
+from gateway.types import EngineView, Replica
 from tests.gateway.backends.calls import DEADLINES, later
 from tests.gateway.backends.raw_server import GOOD, PATIENCE_S, Caller, RawServer, answer, chunk, response, stream_head
 from tests.gateway.nouns import REQUEST, SPEC, change
@@ -203,3 +203,59 @@ async def test_what_the_translation_loses_is_told() -> None:
         sampled = change(REQUEST, conversation=talk, sampling=Sampling(temperature=1))
         assert backend.ignores(sampled) == ("cache_control", "temperature")
     await client.close()
+
+
+def several(*urls: str) -> EngineView:
+    """An engine that is all of these."""
+    return change(UP, url=urls[0], replicas=tuple(Replica(url=url, ready=True) for url in urls))
+
+
+async def test_of_several_servers_one_that_takes_no_connection_is_passed_over() -> None:
+    """Nothing was sent to it; who is left answers, and the next one asks it first."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        dead = f"http://127.0.0.1:{free.getsockname()[1]}"
+        async with serving(replies) as (server, base, client):
+            view = several(dead, base)
+            backend = LocalBackend(lambda: SPEC, lambda: view, PLAIN, client)
+            assert [(await backend.complete(call())).choices[0].text for _ in range(2)] == ["hi", "hi"]
+            view = several(dead)
+            with pytest.raises(EngineGone):
+                await backend.complete(call())
+    assert len(server.received) == 2
+
+
+async def test_a_stream_is_the_servers_until_it_is_closed() -> None:
+    """A conversation keeps to its server until that one has more than its share; closing twice counts once."""
+    async with serving(streams) as (first, one, client), serving(streams) as (second, two, _):
+        view = several(one, two)
+        backend = LocalBackend(lambda: SPEC, lambda: view, PLAIN, client)
+        for received in ((2, 1), (3, 3)):
+            open_streams = [await backend.stream(call(None)) for _ in range(3)]
+            assert (len(first.received), len(second.received)) == received
+            for stream in open_streams:
+                while await stream.batch():
+                    pass
+                stream.close()
+                stream.close()
+
+
+async def hangs_up(caller: Caller) -> None:
+    """Whoever was to answer has died."""
+    caller.reset()
+
+
+async def test_of_several_servers_one_that_breaks_off_before_it_answers_is_passed_over() -> None:
+    """Generating changes nothing in the world; where all break off, that is what is said."""
+    async with (
+        serving(hangs_up) as (_, dying, client),
+        serving(hangs_up) as (_, other, _),
+        serving(replies) as (server, base, _),
+    ):
+        view = several(dying, base)
+        backend = LocalBackend(lambda: SPEC, lambda: view, PLAIN, client)
+        assert (await backend.complete(call())).choices[0].text == "hi"
+        lost = LocalBackend(lambda: SPEC, lambda: several(dying, other), PLAIN, client)
+        with pytest.raises(Broken):
+            await lost.complete(call())
+    assert len(server.received) == 1
