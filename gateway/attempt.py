@@ -13,7 +13,7 @@ from gateway.messages import ChatRequest, Completion, Delta, Usage
 from gateway.ports import AnswerStream, Backend, Call
 from gateway.run import Attempt, Decided, Run
 from gateway.settlement import Settlement, expected, nothing, written
-from gateway.transcript import Transcript
+from gateway.transcript import Transcript, tokens_in
 from gateway.types import BackendSpec, Candidate, Capability, Tier
 
 # What the gateway asks for to score an answer: the greedy token beside the chosen one.
@@ -66,7 +66,7 @@ class Attempts:
         self, run: Run, candidate: Candidate, reason: Reason, call: "_TextCall", *, alone: bool
     ) -> "OpenAnswer":
         entry = self._entry
-        permit, call = await entry.enter(run, candidate, call, alone=alone)
+        permit, call = await entry.enter(run, candidate, call, alone=alone, streamed=True)
         try:
             while True:
                 attempt = entry.begin(run, candidate, reason, call)
@@ -154,10 +154,12 @@ class OpenAnswer:
 
     async def batch(self) -> list[Delta]:
         """The pieces since the last call; empty at a proper end. Raises BackendError, after which it is closed."""
+        permit = self._permit
+        permit.listen()
         try:
             deltas = await self._stream.batch()
         except BackendError as error:
-            tell(self._permit, error)
+            tell(permit, error)
             self._settlement.failed(error, self._written, self._stream.usage)
             self._release()
             raise
@@ -169,8 +171,11 @@ class OpenAnswer:
             self._settlement.answered(stream.model, stream.usage, finish, self._written, pause_s=stream.pause_s)
             self._release()
             return deltas
-        if self.attempt.ttft_s is None and any(delta.says_something for delta in deltas):
-            self.attempt.ttft_s = self.attempt.elapsed()
+        tokens = tokens_in(deltas)
+        if tokens:
+            permit.token(tokens)
+            if self.attempt.ttft_s is None:
+                self.attempt.ttft_s = self.attempt.elapsed()
         self.transcript.extend(deltas)
         return deltas
 

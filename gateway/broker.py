@@ -163,6 +163,7 @@ class Broker:
                 run.tried.add(step.candidate.backend)
                 run.in_hand = best is not None
                 run.alone = best is None and not self._untried(run)
+                run.others = self._next(run, best)
                 try:
                     held = await ask(run, step)
                 except AttemptError as error:
@@ -187,16 +188,10 @@ class Broker:
 
     async def _open(self, run: Run, step: Step) -> OpenAnswer:
         """One candidate's answer as far as its window reaches, scored."""
+        run.held_s = self._window(run, step, calls=len(run.attempts) + 1).seconds
         answer = await self._stages.attempts.open(run, step.candidate, step.reason, alone=run.alone)
         try:
-            window = window_for(
-                run.request,
-                step.candidate.tier,
-                self._settings.window,
-                may_escalate=self._may_escalate(run, step),
-                in_hand=run.in_hand,
-            )
-            await hold(answer, window)
+            await hold(answer, self._window(run, step, calls=len(run.attempts)))
             answer.attempt.score = self._stages.confidence.judge(
                 run.request, answer.completion(), answer.attempt.answerer, partial=not answer.ended
             )
@@ -204,6 +199,13 @@ class Broker:
             answer.cancel()
             raise
         return answer
+
+    def _window(self, run: Run, step: Step, *, calls: int) -> Window:
+        """What of its answer is held back, which will have been the last of so many calls."""
+        more = self._may_escalate(run, step, calls)
+        return window_for(
+            run.request, step.candidate.tier, self._settings.window, may_escalate=more, in_hand=run.in_hand
+        )
 
     def _after(self, run: Run, attempt: Attempt) -> Step | None:
         """What follows an answer."""
@@ -224,14 +226,15 @@ class Broker:
 
     def _fall_back(self, run: Run, reason: Reason, best: Held | None) -> Step | None:
         """Who is asked instead of a candidate that failed: nobody weaker than an answer that is held already."""
-        limits = self._settings.limits
-        if len(run.attempts) >= limits.max_attempts or _past(run):
+        if len(run.attempts) >= self._settings.limits.max_attempts or _past(run):
             return None
+        return next((Step(candidate, reason) for candidate in self._next(run, best)), None)
+
+    def _next(self, run: Run, best: Held | None) -> list[Candidate]:
+        """Who may be asked if the candidate asked at present fails."""
+        most = self._settings.limits.max_cost_nano - run.spent_nano
         floor = -1 if best is None else best.attempt.candidate.tier.rank
-        for candidate in self._untried(run):
-            if candidate.tier.rank > floor and run.spent_nano + candidate.cost_nano <= limits.max_cost_nano:
-                return Step(candidate, reason)
-        return None
+        return [each for each in self._untried(run) if each.tier.rank > floor and each.cost_nano <= most]
 
     def _shortened(self, run: Run, step: Step, error: AttemptError, best: Held | None) -> Step | None:
         """The same candidate with fewer turns, where it counts more tokens than we do and nobody else is left."""
@@ -247,12 +250,12 @@ class Broker:
         same = (each for each in shorter.route.candidates if each.backend == step.candidate.backend)
         return next((Step(candidate, error.reason) for candidate in same), None)
 
-    def _may_escalate(self, run: Run, step: Step) -> bool:
+    def _may_escalate(self, run: Run, step: Step, calls: int) -> bool:
         """Whether an answer of this step could be followed by a stronger one: if not, holding it is idle delay."""
         limits = self._settings.limits
         return (
             self._blocked(run) is None
-            and len(run.attempts) < limits.max_attempts
+            and calls < limits.max_attempts
             and any(
                 each.tier.rank > step.candidate.tier.rank and run.spent_nano + each.cost_nano <= limits.max_cost_nano
                 for each in self._untried(run)

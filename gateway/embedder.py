@@ -96,8 +96,9 @@ class Embedder:
         if not route.candidates:
             raise nobody_allowed(route.excluded, run.decided.constraints, "input")
         reason = route.candidates[0].reason
-        for candidate in route.candidates:
+        for place, candidate in enumerate(route.candidates, 1):
             run.tried.add(candidate.backend)
+            run.others = route.candidates[place:]
             alone = candidate is route.candidates[-1]
             try:
                 call = _EmbedCall(run, self._backends[candidate.backend])

@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 from gateway.backends.breaker import Breaker
 from gateway.errors import AttemptError, BackendError, Broken, EngineGone, Reason, Refused, Rejected
-from gateway.gate import Gate
+from gateway.gate import Applicant, Ask, Elsewhere, Gate
 from gateway.gate.permits import Permit
 from gateway.run import Attempt, Journey
 from gateway.settlement import UNTOLD_WAIT_S, Settlement
@@ -18,6 +18,8 @@ from gateway.types import Answerer, BackendSpec, Candidate
 A = TypeVar("A")
 
 _RETRY_WAIT_S = 2.0
+_LEAST_LEFT = 0.5
+"""Holding an answer back takes at most the rest of its objective: one that is shorter keeps nobody out."""
 
 
 class Callee(Protocol):
@@ -59,6 +61,9 @@ class Entry:
         self._breakers = breakers
         self._gate = gate
         self._max_attempts = max_attempts
+        self._of: dict[str, list[Breaker]] = {}
+        for (name, _), breaker in breakers.items():
+            self._of.setdefault(name, []).append(breaker)
 
     async def whole(
         self, run: Journey[Any], candidate: Candidate, reason: Reason, call: Call[A], *, alone: bool
@@ -94,13 +99,18 @@ class Entry:
                     settled.cancelled(call.expected)
                     raise
                 else:
+                    permit.token(1)
                     call.settle(settled, answer)
                     return attempt, answer
         finally:
             permit.release()
 
-    async def enter(self, run: Journey[Any], candidate: Candidate, callee: C, *, alone: bool) -> tuple[Permit, C]:
-        """Leave to call a backend, to be given back, and who is to be called: it, or its standby. Raises Rejected."""
+    async def enter(  # each is another question to whoever may answer
+        self, run: Journey[Any], candidate: Candidate, callee: C, *, alone: bool, streamed: bool = False
+    ) -> tuple[Permit, C]:
+        """Leave to call a backend, to be given back, and who is to be called: it, or its standby. `streamed`: tokens
+        are told as they come. Raises Rejected.
+        """
         constraints, spec = run.decided.constraints, callee.spec
         forbidden = constraints.forbids(spec, candidate.tier)
         if forbidden is not None:
@@ -116,9 +126,14 @@ class Entry:
         other = callee.standby
         # It can do less, perhaps: what it must not do waits for the engine.
         standby = other is not None and constraints.forbids(other.spec, candidate.tier) is None
-        permit = await self._gate.enter(
-            engine, constraints.sla, alone=alone, deadline=constraints.deadline, standby=standby
+        applicant = Applicant(
+            ask=_ask(run, streamed=streamed),
+            priority=constraints.sla.priority,
+            elsewhere=None if alone else self._elsewhere(run),
+            deadline=constraints.deadline,
+            standby=standby,
         )
+        permit = await self._gate.enter(engine, applicant)
         if other is not None and permit.engine != engine:
             callee = other
         try:
@@ -127,6 +142,14 @@ class Entry:
             permit.release()
             raise
         return permit, callee
+
+    def _elsewhere(self, run: Journey[Any]) -> Elsewhere | None:
+        """Who answers if the box does not: the next candidate that is not left alone at present, or what is held."""
+        now = asyncio.get_running_loop().time()
+        for other in run.others:
+            if any(breaker.open_for(now) <= 0 for breaker in self._of[other.backend]):
+                return Elsewhere(other.cost_nano)
+        return Elsewhere(0) if run.in_hand else None
 
     def _left_alone(self, spec: BackendSpec) -> None:
         """Raises Rejected for a backend that keeps failing, or that has asked for a pause."""
@@ -181,3 +204,16 @@ def tell(permit: Permit, error: AttemptError) -> None:
     """A connection that breaks is the first sign of an engine that has died."""
     if isinstance(error, Broken | EngineGone):
         permit.doubt()
+
+
+def _ask(run: Journey[Any], *, streamed: bool) -> Ask:
+    """What the gate is asked for. The time that the answer will be held back is part of its objective."""
+    sla = run.decided.constraints.sla
+    first_s = None if sla.ttft_s is None else max(sla.ttft_s - run.held_s, _LEAST_LEFT * sla.ttft_s)
+    return Ask(
+        prompt=run.decided.classification.prompt.tokens,
+        arrived_at=asyncio.get_running_loop().time() - run.arrival.elapsed(),
+        first_s=first_s,
+        gap_s=sla.itl_s,
+        streamed=streamed,
+    )

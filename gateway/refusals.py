@@ -54,7 +54,7 @@ def nobody_answered(errors: Sequence[AttemptError], *, deadline_passed: bool, pa
     reasons = {error.reason for error in errors}
     wait = min((error.retry_after for error in errors if error.retry_after is not None), default=None)
     retry_after = _DEFAULT_RETRY_AFTER_S if wait is None else max(wait, _DEFAULT_RETRY_AFTER_S)
-    if Reason.NO_CAPACITY in reasons:
+    if reasons & {Reason.NO_CAPACITY, Reason.LATENCY_OBJECTIVE}:
         return Unavailable(
             "no room on this box at present, and nobody else may answer",
             code=Code.NO_CAPACITY,

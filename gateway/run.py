@@ -1,6 +1,7 @@
 """One request while it is under way: what was decided, what was tried, and the one `Outcome` it ends in."""
 
 import time
+from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
@@ -127,7 +128,8 @@ class Journey(Generic[R]):
     """A request from its decision to its last byte; mutable, and owned by whoever walks its route.
 
     `tried` names the backends asked so far; `alone` says that nobody but the one asked at present may answer,
-    `in_hand` that a weaker answer than the one asked for at present is held.
+    `in_hand` that a weaker answer than the one asked for at present is held. `others` are asked next, in this order,
+    if the one asked at present does not answer; its answer is to be held back for `held_s`.
     """
 
     def __init__(self, arrival: Arrival[R], decided: Decision[R]) -> None:
@@ -138,6 +140,8 @@ class Journey(Generic[R]):
         self.tried: set[str] = set()
         self.alone = False
         self.in_hand = False
+        self.others: Sequence[Candidate] = ()
+        self.held_s = 0.0
         self.passed_over: list[PassedOver] = []
         self.errors: list[AttemptError] = []
         self.escalated = False

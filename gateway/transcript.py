@@ -18,7 +18,7 @@ class Transcript:
     @property
     def tokens(self) -> int:
         """Tokens seen so far: counted where logprobs came, else one per piece, which is what backends send."""
-        return sum(len(delta.logprobs) if delta.logprobs else delta.says_something for delta in self.deltas)
+        return tokens_in(self.deltas)
 
     def completion(self, model: str, usage: Usage) -> Completion:
         """What has come, as a whole answer; a choice still under way has the finish reason ""."""
@@ -27,6 +27,11 @@ class Transcript:
             by_choice.setdefault(delta.index, []).append(delta)
         choices = tuple(_choice(index, deltas) for index, deltas in sorted(by_choice.items()))
         return Completion(model=model, choices=choices, usage=usage)
+
+
+def tokens_in(deltas: Iterable[Delta]) -> int:
+    """Tokens of these pieces: counted where logprobs came, else one per piece that says something."""
+    return sum([len(delta.logprobs) if delta.logprobs else delta.says_something for delta in deltas])
 
 
 def _choice(index: int, deltas: list[Delta]) -> Choice:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ from local_models.errors import LocalModelsError
 from local_models.modelfile import check_file
 
 _TELL_S: Final = 1.0
+_NEWS_S: Final = 1.0
 
 Hear = Callable[[EngineView], None]
 """Hears of an engine."""
@@ -148,8 +150,12 @@ class Engines:
 
     async def _follow(self) -> None:
         while True:
-            await self._host.changed()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_NEWS_S):
+                    await self._host.changed()
             self._take(self._host.snapshots())
+            # A host that is lost is said to be so by its snapshots: these are news even where nothing has changed.
+            self._gate.heard()
 
     async def _tell(self) -> None:
         """Let the host know what is in flight: an engine that hangs may say that nothing runs."""

@@ -36,13 +36,14 @@ class Elsewhere(Struct, frozen=True):
 class Choice(Struct, frozen=True, kw_only=True):
     """The outcome and what it was chosen by: expected nano-dollars here and elsewhere, None where nobody else may.
 
-    `retry_after_s` is in how long a refused request would find room.
+    `free`: there was a slot for it. `retry_after_s` is in how long a refused request would find room.
     """
 
     outcome: Ruling
     forecast: Forecast
     here_nano: float
     elsewhere_nano: float | None
+    free: bool = True
     retry_after_s: float = 0.0
 
 
@@ -59,7 +60,9 @@ def choose(  # each is another stage's
         # Late is better than never: nobody else may answer.
         outcome = Ruling.ADMIT if free else Ruling.WAIT if patience_s > 0 else Ruling.REFUSE
         retry = seen.slot_s if outcome is Ruling.REFUSE else 0.0
-        return Choice(outcome=outcome, forecast=seen, here_nano=0.0, elsewhere_nano=None, retry_after_s=retry)
+        return Choice(
+            outcome=outcome, forecast=seen, here_nano=0.0, elsewhere_nano=None, free=free, retry_after_s=retry
+        )
     price = max(elsewhere.cost_nano, _LEAST_NANO)
     here = LATENESS * price * late
     there = price + LATENESS * price * elsewhere.late
@@ -68,4 +71,4 @@ def choose(  # each is another stage's
         outcome = Ruling.ADMIT
     elif here <= there and 0 < seen.slot_s <= patience_s:
         outcome = Ruling.WAIT
-    return Choice(outcome=outcome, forecast=seen, here_nano=here, elsewhere_nano=there)
+    return Choice(outcome=outcome, forecast=seen, here_nano=here, elsewhere_nano=there, free=free)

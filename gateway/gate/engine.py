@@ -11,12 +11,14 @@
 import math
 from typing import Final
 
+from msgspec import structs
+
 from gateway.gate.choice import Choice, Elsewhere, Ruling, choose
-from gateway.gate.forecast import Ask, forecast
+from gateway.gate.forecast import Ask, forecast, wait_for_slot
 from gateway.gate.headroom import Headroom
 from gateway.gate.health import Health
 from gateway.gate.inflight import Entry, InFlight
-from gateway.gate.rates import Learnt, Rates
+from gateway.gate.rates import NOTHING, Learnt, Rates
 from gateway.types import Priority
 
 MISSES: Final = 0.008
@@ -25,6 +27,8 @@ _STRICTER: Final = 0.4
 _LOOSEST, _STRICTEST = 0.2, 3.0
 _HOLD_S: Final = 2.0
 _SMOOTHING: Final = 0.1
+_GUESSED_S: Final = 10.0
+"""What prompts of a size that was never seen may take: an engine that reads its first long one does not stand still."""
 _PROBE_S, _DOOMED_PROBE_S = 5.0, 30.0
 """When forecasts have kept everybody out for so long, one goes in to see whether they still hold: one that has a
 chance, or after the longer time any.
@@ -44,6 +48,7 @@ class EngineGate:
         self._slots = slots
         self._headroom = Headroom()
         self._hold_s = _HOLD_S
+        self._held = False
         self._shut_at = math.inf
         """When the first was sent away since the last went in."""
 
@@ -56,30 +61,39 @@ class EngineGate:
             gap=self.rates.gap.ratios,
         )
 
-    def decide(
-        self, ask: Ask, priority: Priority, elsewhere: Elsewhere | None, patience_s: float, now: float
+    def decide(  # who stands before it is the queue's to say
+        self, ask: Ask, priority: Priority, elsewhere: Elsewhere | None, patience_s: float, now: float, ahead: int = 0
     ) -> Choice:
-        """What becomes of it now; `patience_s` is how long it may go on waiting."""
+        """What becomes of it now; `patience_s` is how long it may go on waiting, `ahead` how many wait before it."""
         flight = self.flight
+        flight.settle(now)
         count = len(flight)
         self._headroom.arrived(priority, ask.first_s, now)
-        work_s = flight.backlog / self.rates.prompt_rate
-        ceiling = self.health.ceiling(count, work_s, now)
         slots, most_s = self._headroom.room(priority, self._slots, now)
-        seen = forecast(ask, flight, self.rates, min(slots, max(1, ceiling)), self._hold_s, now)
+        promised = ask.promised
+        most = self._ceiling(now, ramped=promised)
+        if elsewhere is None:
+            # Late is better than never: nobody else may answer.
+            most = self._slots
+        slot_s = wait_for_slot(count + ahead, min(slots, max(1, most)), self._hold_s)
+        seen = forecast(ask, flight, self.rates, slot_s, now)
         choice = choose(
             seen,
             elsewhere,
             strictness=self.strictness,
-            free=count < min(slots, ceiling) and seen.first_s <= most_s,
+            free=not ahead and count < min(slots, most) and seen.first_s <= most_s,
             patience_s=patience_s,
             probe=now - self._shut_at >= (_PROBE_S if seen.late < 0.5 else _DOOMED_PROBE_S),
         )
         if choice.outcome is Ruling.SPILL:
+            guess = most > 0 and seen.slot_s > 0 and not self._held
+            if patience_s > 0 and not choice.free and (guess or not promised):
+                # How long slots are held is a guess, or it has no objective that waiting could break.
+                return structs.replace(choice, outcome=Ruling.WAIT)
             self._shut_at = min(self._shut_at, now)
         return choice
 
-    def send(self, number: int, ask: Ask, choice: Choice, now: float) -> None:
+    def send(self, number: int, ask: Ask, choice: Choice, now: float) -> Entry:
         """It was admitted and is on its way."""
         seen = choice.forecast
         self.health.sent(now, len(self.flight))
@@ -92,29 +106,45 @@ class EngineGate:
             foretold_gap_s=seen.gap_s,
             first_s=ask.first_s,
             gap_s=ask.gap_s,
+            work=seen.work,
+            streamed=ask.streamed,
+            telling=ask.streamed,
         )
         self.flight.send(number, entry)
+        return entry
 
-    def token(self, number: int, now: float) -> None:
-        """It has its next token."""
+    def token(self, number: int, now: float, count: int = 1) -> None:
+        """It has its next tokens, or the whole answer, whose tokens nobody saw come."""
         fenced = self.health.fenced
         self.health.progressed(now)
-        entry = self.flight.token(number, now)
+        entry = self.flight.token(number, now, count)
         if fenced:
             self.flight.disturb()
-        if entry.tokens == 1 and entry.telling:
+        if entry.tokens == count and entry.telling:
             self.rates.began(entry)
 
     def end(self, number: int, now: float) -> None:
         """Its answer is over."""
         entry = self.flight.end(number, now)
         self._hold_s += _SMOOTHING * (now - entry.sent_at - self._hold_s)
+        self._held = True
         if not entry.telling:
             return
         self.rates.ended(entry, now)
-        if entry.first_s is not None or entry.gap_s is not None:
+        promised = entry.first_s is not None or entry.gap_s is not None
+        if promised and (entry.tokens or entry.missed(now)):
             step = _STRICTER * (entry.missed(now) - MISSES)
             self.strictness = min(_STRICTEST, max(_LOOSEST, self.strictness * math.exp(step)))
 
+    def clears_in(self, ahead: int) -> float:
+        """Seconds until somebody whom so many wait before would find a slot."""
+        return wait_for_slot(len(self.flight) + ahead, self._slots, self._hold_s)
 
-__all__ = ["Ask", "Choice", "Elsewhere", "EngineGate", "Learnt", "Ruling"]
+    def _ceiling(self, now: float, *, ramped: bool) -> int:
+        flight, health = self.flight, self.health
+        work_s = _GUESSED_S if self.rates.guessed(flight.backlog) else flight.backlog / self.rates.prompt_rate
+        since = flight.listening_since if health.quiet(now) else now
+        return health.ceiling(len(flight), work_s, now, since=since, ramped=ramped)
+
+
+__all__ = ["NOTHING", "Ask", "Choice", "Elsewhere", "EngineGate", "Entry", "Learnt", "Ruling"]

@@ -57,18 +57,30 @@ class Health:
             self._fenced = False
             self._ramp(max(1.0, self._slots / 2), now)
 
-    def ceiling(self, in_flight: int, work_s: float, now: float) -> int:
-        """How many requests it may have at most; `work_s` is what all prompts under way should take."""
+    def quiet(self, now: float) -> bool:
+        """Whether nothing has come for so long that it is worth a look who has waited since when."""
+        return now - self._progress_at > _STALL_S
+
+    def ceiling(
+        self, in_flight: int, work_s: float, now: float, *, since: float = -math.inf, ramped: bool = True
+    ) -> int:
+        """How many requests it may have at most; `work_s` is what all prompts under way should take.
+
+        `since`: nobody has waited for a token before. `ramped`: this is asked for one that can be done harm to by a
+        load that comes too soon.
+        """
         age = now - self._heard_at
         if not self._open or age > _DOWN_S:
             return 0
-        if in_flight and now - self._progress_at > max(_STALL_S, _STALL_FACTOR * work_s):
+        if in_flight and now - max(self._progress_at, since) > max(_STALL_S, _STALL_FACTOR * work_s):
             self._fenced = True
         if self._fenced:
             return 1 if not in_flight and now - self._canary_at >= _CANARY_S else 0
-        ramped = self._ramp_from * 2.0 ** min(30.0, math.floor(now - self._ramp_at))
         most = self._slots if age <= _STALE_S else max(1, self._slots // 2)
-        return min(most, int(min(ramped, float(self._slots))))
+        if not ramped:
+            return most
+        step = self._ramp_from * 2.0 ** min(30.0, math.floor(now - self._ramp_at))
+        return min(most, int(min(step, float(self._slots))))
 
     def _ramp(self, first: float, now: float) -> None:
         self._ramp_from, self._ramp_at = first, now

@@ -1,5 +1,6 @@
 """The gate's own ledger of what it has sent to an engine: right at once, where the engine's gauges lag by seconds."""
 
+import heapq
 import math
 from typing import Final
 
@@ -14,7 +15,8 @@ _TELLING: Final = 0.5
 class Entry(Struct):
     """A request under way, and what was foretold of it: seconds to its first token, and between tokens (0: nothing).
 
-    `first_s` (from its arrival on) and `gap_s` are what it was promised, None where nothing was.
+    `first_s` (from its arrival on) and `gap_s` are what it was promised, None where nothing was. `work` are the prompt
+    tokens that were to be read before its first one, its own among them.
     """
 
     prompt: int
@@ -24,10 +26,15 @@ class Entry(Struct):
     foretold_gap_s: float
     first_s: float | None
     gap_s: float | None
+    work: int = 0
+    streamed: bool = True
+    """Whether its tokens are told as they come. That of a whole answer is taken to begin when it was foretold to."""
     first_at: float | None = None
     tokens: int = 0
     telling: bool = True
     """Whether what comes of it says anything about forecasts: not if the engine stood still meanwhile."""
+    listening_since: float = -math.inf
+    """Since when its next token has been waited for; infinite while nobody does, because its client is slow."""
 
     def gap(self, now: float) -> float:
         """Mean time between its tokens; 0 before it has two."""
@@ -46,8 +53,11 @@ class InFlight:
     def __init__(self) -> None:
         self.backlog = 0
         """Prompt tokens of requests without a first token."""
+        self.running = 0
+        """Streams with a first token."""
         self._entries: dict[int, Entry] = {}
         self._unstarted: dict[int, Entry] = {}
+        self._silent: list[tuple[float, int]] = []
         self._stream_s = 0.0
         self._tokens = 0.0
         self._at = 0.0
@@ -56,41 +66,62 @@ class InFlight:
         return len(self._entries)
 
     @property
-    def running(self) -> int:
-        """Streams with a first token."""
-        return len(self._entries) - len(self._unstarted)
+    def oldest(self) -> Entry | None:
+        """Who has waited longest for a first token, of those whose tokens are told."""
+        return next(iter(self._unstarted.values()), None)
 
     @property
-    def oldest(self) -> Entry | None:
-        """Who has waited longest for a first token."""
-        return next(iter(self._unstarted.values()), None)
+    def listening_since(self) -> float:
+        """Since when a token has been waited for; infinite where none is."""
+        return min((each.listening_since for each in self._entries.values() if each.streamed), default=math.inf)
 
     def send(self, number: int, entry: Entry) -> None:
         """It is on its way."""
         self._pass(entry.sent_at)
-        self._entries[number] = self._unstarted[number] = entry
+        self._entries[number] = entry
         self.backlog += entry.prompt
+        if entry.streamed:
+            self._unstarted[number] = entry
+        else:
+            heapq.heappush(self._silent, (entry.sent_at + entry.foretold_s, number))
 
-    def token(self, number: int, now: float) -> Entry:
-        """It has its next token."""
+    def token(self, number: int, now: float, count: int = 1) -> Entry:
+        """It has its next tokens."""
         entry = self._entries[number]
+        if not entry.streamed:
+            self._begin_silent(entry, now)
+            return entry
         self._pass(now)
         if entry.first_at is None:
             entry.first_at = now
             self.backlog -= entry.prompt
+            self.running += 1
             del self._unstarted[number]
+            self._tokens += count - 1
         else:
-            self._tokens += 1
-        entry.tokens += 1
+            self._tokens += count
+        entry.tokens += count
         return entry
 
     def end(self, number: int, now: float) -> Entry:
         """It is over, whole or not."""
         self._pass(now)
         entry = self._entries.pop(number)
-        if self._unstarted.pop(number, None) is not None:
+        if not entry.streamed:
+            self._begin_silent(entry, now)
+        elif self._unstarted.pop(number, None) is not None:
             self.backlog -= entry.prompt
+        else:
+            self.running -= 1
         return entry
+
+    def settle(self, now: float) -> None:
+        """Time has passed: whole answers that should have begun by now have."""
+        while self._silent and self._silent[0][0] <= now:
+            at, number = heapq.heappop(self._silent)
+            entry = self._entries.get(number)
+            if entry is not None:
+                self._begin_silent(entry, at)
 
     def disturb(self) -> None:
         """The engine stood still: nothing can be learnt from those who were there."""
@@ -103,6 +134,11 @@ class InFlight:
         self._pass(now)
         told = self._tokens >= 1 or self._stream_s >= _TELLING * _WINDOW_S
         return self._stream_s / max(self._tokens, 1.0) if told else 0.0
+
+    def _begin_silent(self, entry: Entry, now: float) -> None:
+        if entry.first_at is None:
+            entry.first_at = now
+            self.backlog -= entry.prompt
 
     def _pass(self, now: float) -> None:
         past = now - self._at

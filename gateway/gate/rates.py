@@ -20,15 +20,24 @@ _TELLING_S: Final = 0.05
 """The same where there is no objective."""
 
 
+_FAR: Final = 4.0
+"""What is so many times as much as was ever seen is a guess."""
+
+
 class Learnt(Struct, frozen=True, kw_only=True):
     """What outlives a restart: prompt tokens per second, and the ratios of both error bands.
 
-    Not strictness, which belongs to the load of the hour.
+    `reach`: the most prompt tokens that were seen to be read. Not strictness, which belongs to the load of the hour.
     """
 
     rate: float
+    reach: float = math.inf
     first: tuple[float, ...] = ()
     gap: tuple[float, ...] = ()
+
+
+NOTHING: Final = Learnt(rate=_FASTEST, reach=0.0)
+"""Of an engine that nobody has seen at work."""
 
 
 class Rates:
@@ -41,17 +50,30 @@ class Rates:
 
     def __init__(self, learnt: Learnt) -> None:
         self.prompt_rate = learnt.rate
+        self.reach = learnt.reach
         self._bias = 0.0
         self._spread = _FIRST_SPREAD
         self.first = ErrorBand(learnt.first)
         self.gap = ErrorBand(learnt.gap)
 
+    def guessed(self, work: float) -> bool:
+        """Whether a forecast for so many prompt tokens is a guess, which nobody is to be sent away by."""
+        return work > _FAR * self.reach
+
     def began(self, entry: Entry) -> None:
-        """A first token came: compare it with the forecast."""
+        """A first token came: compare it with the forecast. The first of its size is believed as it is."""
         telling = _TELLING_S if entry.first_s is None else _TELLING * entry.first_s
-        if entry.first_at is None or entry.foretold_s < telling:
+        if entry.first_at is None:
             return
         took = max(entry.first_at - entry.sent_at, telling / 10)
+        if self.guessed(entry.work):
+            if took >= telling or entry.work > took * self.prompt_rate:
+                self.prompt_rate = min(_FASTEST, max(_SLOWEST, entry.work / took))
+                self.reach = entry.work
+            return
+        if entry.foretold_s < telling:
+            return
+        self.reach = max(self.reach, entry.work)
         self.first.observe(entry.foretold_s, took)
         error = max(-_CLIP, min(_CLIP, math.log(took / entry.foretold_s)))
         self._bias += _SMOOTHING * (error - self._bias)

@@ -1,7 +1,6 @@
 """Callers who hang up, or are told to go, at every turn of the loop: nothing is lost, left open or written twice."""
 
 import asyncio
-import math
 from collections.abc import Callable
 
 import pytest
@@ -10,9 +9,10 @@ from msgspec import Struct
 from gateway.errors import Broken, Code, Reason, Refused, Unavailable, Unreachable
 from gateway.messages import ChatRequest, ResponseFormat
 from gateway.outcome import Outcome, OutcomeStatus
+from tests.gateway.applicants import applicant
 from tests.gateway.corridor.backends import Pause, Streamed, Whole, pieces, says
 from tests.gateway.corridor.house import POOR, House
-from tests.gateway.nouns import IDENTITY, REQUEST, SLA, change
+from tests.gateway.nouns import IDENTITY, REQUEST, change
 from tests.gateway.virtual_time import pass_time
 
 GOOD, BAD, BAD_MID, BEST = says("light"), says(f"light {POOR}"), says(f"mid {POOR}"), says("premium")
@@ -101,7 +101,7 @@ async def leave_after(turns: int, walk: Walk, house: House, told: Unavailable | 
     """Hang up after so many turns of the loop; whether there was still somebody to hang up on."""
     permit = None
     if walk.occupied:
-        permit = await house.gate.enter("small", SLA, alone=True, deadline=math.inf)
+        permit = await house.gate.enter("small", applicant())
     task = asyncio.create_task(ask(house, walk.request, stream=walk.stream))
     for turn in range(turns):
         if permit is not None and turn == GATE_OPENS_AT:
@@ -241,7 +241,7 @@ async def test_one_who_leaves_the_queue_does_not_take_the_slot_along() -> None:
     """A slot that was granted in the same turn as its caller left goes to the next one who waits."""
     house = House(box=(GOOD,))
     for turns in range(40):
-        permit = await house.gate.enter("small", SLA, alone=True, deadline=math.inf)
+        permit = await house.gate.enter("small", applicant())
         first, second = (asyncio.create_task(house.answer(PINNED, IDENTITY)) for _ in range(2))
         for _ in range(5):
             await asyncio.sleep(0)

@@ -1,7 +1,6 @@
 """The corridor of vectors: one model, whoever of its backends is well, and exactly one record."""
 
 import asyncio
-import math
 from collections import deque
 
 import pytest
@@ -26,6 +25,7 @@ from gateway.policy import Policy, Regions
 from gateway.routing import RoutingTable
 from gateway.types import Allowance, BackendSpec, Tier
 from gateway.vectors import EmbeddingRequest, Vectors
+from tests.gateway.applicants import applicant
 from tests.gateway.corridor.backends import Pause, rest
 from tests.gateway.corridor.house import DOWN, UP, Ledger, assert_consistent
 from tests.gateway.nouns import IDENTITY, PRICE, SLA, SPEC, change
@@ -205,7 +205,7 @@ async def test_an_engine_that_died_is_waited_for_where_nobody_else_would_do() ->
 async def test_a_request_takes_a_slot_and_waits_for_one() -> None:
     """Like any other at the gate; who finds none in time is told when to come back."""
     room = Room(GOOD)
-    permit = await room.gate.enter("small", SLA, alone=True, deadline=math.inf)
+    permit = await room.gate.enter("small", applicant())
     with pytest.raises(Unavailable) as caught:
         await room.embed()
     permit.release()

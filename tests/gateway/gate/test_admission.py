@@ -9,6 +9,7 @@ from gateway.errors import Reason, Rejected
 from gateway.gate import Gate, GateSettings
 from gateway.gate.permits import Permit
 from gateway.types import EngineView, GateState, Priority, SlaClass
+from tests.gateway.applicants import applicant
 from tests.gateway.nouns import SLA, change
 from tests.gateway.virtual_time import pass_time
 
@@ -33,7 +34,7 @@ def now() -> float:
 
 async def enter(subject: Gate, sla: SlaClass = SLA, *, alone: bool = False, deadline: float = math.inf) -> Permit:
     """A permit for the engine."""
-    return await subject.enter("small", sla, alone=alone, deadline=deadline)
+    return await subject.enter("small", applicant(sla, alone=alone, deadline=deadline))
 
 
 async def refused(
@@ -241,14 +242,14 @@ async def test_when_to_come_back_is_learnt_from_how_long_permits_are_held() -> N
     """The usual time, times those who wait, by the slots; never less than a second nor more than a minute."""
     subject = gate()
     guesses = []
-    for held_s in (0.0, *[0.0] * 30, *[30.0] * 30, *[600.0] * 30):
+    for held_s in (0.0, *[0.0] * 60, *[30.0] * 60, *[600.0] * 30):
         permit = await enter(subject)
         guesses.append(await told_to_wait(subject))
         await pass_time(held_s)
         permit.release()
     assert guesses[0] == 2.0
-    assert guesses[31] == 1.0
-    assert guesses[61] == 30.0
+    assert guesses[61] == 1.0
+    assert guesses[121] == 30.0
     assert max(guesses) == guesses[-1] == 60.0
 
 
@@ -288,5 +289,5 @@ async def test_each_engine_has_its_own_slots() -> None:
     for name in ("large", "small"):
         subject.update(change(UP, name=name))
     await enter(subject)
-    await subject.enter("large", SLA, alone=False, deadline=math.inf)
+    await subject.enter("large", applicant(alone=False))
     assert [(each.engine, each.in_use) for each in subject.states()] == [("small", 1), ("large", 1)]

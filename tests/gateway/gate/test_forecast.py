@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gateway.gate.forecast import Ask, forecast
+from gateway.gate.forecast import Ask, forecast, wait_for_slot
 from gateway.gate.inflight import Entry, InFlight
 from gateway.gate.rates import Learnt, Rates
 
@@ -21,11 +21,11 @@ def sent(at: float, **more: Any) -> Entry:
 def test_prompts_before_it_and_its_own_are_read_at_the_rate() -> None:
     """Half a second each at 200 tokens per second; a request that was read already takes nothing."""
     flight, rates = InFlight(), Rates(LEARNT)
-    assert forecast(ASK, flight, rates, 8, 2.0, 10.0).first_s == pytest.approx(0.5)
+    assert forecast(ASK, flight, rates, 0.0, 10.0).first_s == pytest.approx(0.5)
     for number in range(3):
         flight.send(number, sent(10.0))
     flight.token(0, 10.0)
-    found = forecast(ASK, flight, rates, 8, 2.0, 10.0)
+    found = forecast(ASK, flight, rates, 0.0, 10.0)
     assert found.first_s == pytest.approx(1.5)
     assert found.slot_s == 0
 
@@ -36,15 +36,18 @@ def test_without_a_free_slot_it_waits_for_one() -> None:
     for number in range(2):
         flight.send(number, sent(10.0))
         flight.token(number, 10.0)
-    assert forecast(ASK, flight, Rates(LEARNT), 2, 2.0, 10.0).slot_s == pytest.approx(1.0)
+    slot_s = wait_for_slot(len(flight), 2, 2.0)
+    assert slot_s == pytest.approx(1.0)
+    assert wait_for_slot(len(flight), 3, 2.0) == 0
+    assert forecast(ASK, flight, Rates(LEARNT), slot_s, 10.0).first_s == pytest.approx(1.5)
 
 
 def test_an_overdue_request_says_that_the_engine_is_slow() -> None:
     """Before any first token tells: three times over its forecast, and the next is likely late as well."""
     flight, rates = InFlight(), Rates(LEARNT)
     flight.send(0, sent(10.0))
-    calm = forecast(ASK, flight, rates, 8, 2.0, 10.5)
-    slow = forecast(ASK, flight, rates, 8, 2.0, 13.0)
+    calm = forecast(ASK, flight, rates, 0.0, 10.5)
+    slow = forecast(ASK, flight, rates, 0.0, 13.0)
     assert calm.delay == 1
     assert slow.delay == pytest.approx(3)
     assert slow.late > calm.late
@@ -53,9 +56,9 @@ def test_an_overdue_request_says_that_the_engine_is_slow() -> None:
 
 def test_time_that_has_passed_is_gone() -> None:
     """Of two seconds one and a half went by in the queue: half a second is as likely too long as not."""
-    late = forecast(ASK, InFlight(), Rates(LEARNT), 8, 2.0, 11.5).late
+    late = forecast(ASK, InFlight(), Rates(LEARNT), 0.0, 11.5).late
     assert late == pytest.approx(0.5, abs=0.05)
-    assert forecast(ASK, InFlight(), Rates(LEARNT), 8, 2.0, 10.0).late < 0.05
+    assert forecast(ASK, InFlight(), Rates(LEARNT), 0.0, 10.0).late < 0.05
 
 
 def test_a_stream_more_makes_all_of_them_slower() -> None:
@@ -65,7 +68,7 @@ def test_a_stream_more_makes_all_of_them_slower() -> None:
     for step in range(50):
         flight.token(0, step * 0.09)
     ask = Ask(prompt=1, arrived_at=4.41, first_s=2.0, gap_s=0.1)
-    found = forecast(ask, flight, Rates(LEARNT), 8, 2.0, 4.41)
+    found = forecast(ask, flight, Rates(LEARNT), 0.0, 4.41)
     assert found.gap_s == pytest.approx(0.09 * 6 / 5, rel=0.05)
     assert found.late > 0.5
 
@@ -73,10 +76,10 @@ def test_a_stream_more_makes_all_of_them_slower() -> None:
 def test_who_was_promised_nothing_is_never_late() -> None:
     """A class without objectives."""
     ask = Ask(prompt=10_000, arrived_at=0.0, first_s=None, gap_s=None)
-    assert forecast(ask, InFlight(), Rates(LEARNT), 8, 2.0, 100.0).late == 0
+    assert forecast(ask, InFlight(), Rates(LEARNT), 0.0, 100.0).late == 0
 
 
 def test_nothing_to_read_takes_a_moment_too() -> None:
     """An empty prompt has a forecast that observations can be compared with."""
     ask = Ask(prompt=0, arrived_at=0.0, first_s=2.0, gap_s=None)
-    assert forecast(ask, InFlight(), Rates(LEARNT), 8, 2.0, 0.0).first_s == 0.001
+    assert forecast(ask, InFlight(), Rates(LEARNT), 0.0, 0.0).first_s == 0.001

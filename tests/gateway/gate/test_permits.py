@@ -6,8 +6,10 @@ from typing import TypeVar
 
 import pytest
 
-from gateway.gate.permits import Permit, PermitQueue, QueueFull
+from gateway.gate.choice import Ruling
+from gateway.gate.permits import Permit, PermitQueue, QueueFull, SentAway
 from gateway.types import Priority
+from tests.gateway.virtual_time import pass_time
 
 T = TypeVar("T")
 PATIENCE_S = 5.0
@@ -226,3 +228,68 @@ async def test_leaving_does_not_disturb_the_order(gone: int) -> None:
         order.append(entered)
         tasks[entered].result().release()
     assert order == [number for number in (1, 4, 7, 2, 5, 0, 3, 6) if number != gone]
+
+
+class Counting:
+    """A visit that waits until it is told otherwise, and counts how often it is asked."""
+
+    def __init__(self, ruling: Ruling = Ruling.WAIT) -> None:
+        self.engine = "small"
+        self.ruling = ruling
+        self.asked: list[int] = []
+        self.left = 0
+
+    def ask(self, ahead: int) -> Ruling:
+        """What the test says."""
+        self.asked.append(ahead)
+        return self.ruling
+
+    def listen(self) -> None:
+        """Nobody hears it."""
+
+    def token(self, count: int = 1) -> None:
+        """Nobody hears it."""
+
+    def doubt(self) -> None:
+        """Nobody hears it."""
+
+    def leave(self) -> None:
+        """Take note."""
+        self.left += 1
+
+
+async def test_who_waits_first_is_asked_as_time_passes_and_nobody_else_is() -> None:
+    """Twenty times a second while somebody waits; whoever is behind was asked once; then there is silence."""
+    queue = opened()
+    first, second = Counting(), Counting()
+    tasks = [asyncio.create_task(queue.acquire(USUAL, 100.0, visit)) for visit in (first, second)]
+    await settle()
+    assert (first.asked, second.asked) == ([0], [1])
+    await pass_time(1.01)
+    assert (len(first.asked), second.asked) == (21, [1])
+    first.ruling = Ruling.ADMIT
+    permit = await tasks[0]
+    second.ruling = Ruling.SPILL
+    with pytest.raises(SentAway):
+        await tasks[1]
+    asked = len(first.asked)
+    await pass_time(1.0)
+    assert len(first.asked) == asked
+    permit.release()
+    assert (first.left, second.left, queue.in_use) == (1, 0, 0)
+
+
+async def test_who_would_wait_in_vain_is_sent_away_when_he_comes() -> None:
+    """Also behind others."""
+    queue = opened()
+    with pytest.raises(SentAway):
+        await queue.acquire(USUAL, 5.0, Counting(Ruling.SPILL))
+    waiting = asyncio.create_task(queue.acquire(USUAL, 5.0, Counting()))
+    await settle()
+    behind = Counting(Ruling.SPILL)
+    with pytest.raises(SentAway):
+        await queue.acquire(USUAL, 5.0, behind)
+    assert behind.asked == [1]
+    with pytest.raises(TimeoutError):
+        await waiting
+    assert queue.waiting == 0

@@ -3,7 +3,7 @@
 import pytest
 
 from gateway.gate.inflight import Entry
-from gateway.gate.rates import Learnt, Rates
+from gateway.gate.rates import NOTHING, Learnt, Rates
 
 
 def answered(rates: Rates, speed: float, prompt: int = 200) -> None:
@@ -78,3 +78,41 @@ def test_gaps_are_compared_where_they_were_foretold() -> None:
         rates.ended(one, 99.0)
     assert rates.gap.exceeds(0.1, 0.14) > 0.9
     assert rates.gap.exceeds(0.1, 0.16) < 0.1
+
+
+def first_of(rates: Rates, work: int, took: float) -> None:
+    """A first token after so many prompt tokens, which nothing useful was foretold of."""
+    rates.began(
+        Entry(
+            prompt=work,
+            arrived_at=0.0,
+            sent_at=0.0,
+            foretold_s=work / rates.prompt_rate,
+            foretold_gap_s=0.0,
+            first_s=1.0,
+            gap_s=None,
+            work=work,
+            first_at=took,
+            tokens=1,
+        )
+    )
+
+
+def test_the_first_of_its_size_is_believed() -> None:
+    """What a short prompt took was mostly the way there: the first long one sets the rate, and the errors stay few."""
+    rates = Rates(NOTHING)
+    assert rates.guessed(1)
+    first_of(rates, 20, 0.2)
+    assert (rates.prompt_rate, rates.guessed(80), rates.guessed(81)) == (100.0, False, True)
+    before = rates.first.ratios
+    first_of(rates, 2_000, 0.5)
+    assert (rates.prompt_rate, rates.reach) == (4_000.0, 2_000)
+    assert rates.first.ratios == before
+
+
+def test_what_comes_at_once_leaves_an_unknown_engine_unknown() -> None:
+    """Within a tenth of the objective nothing needs to be known of it."""
+    rates = Rates(NOTHING)
+    for _ in range(20):
+        first_of(rates, 20, 0.05)
+    assert rates.guessed(20)

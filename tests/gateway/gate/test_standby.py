@@ -9,6 +9,7 @@ from gateway.errors import Reason, Rejected
 from gateway.gate import Gate, GateSettings
 from gateway.gate.permits import Permit
 from gateway.types import EngineView, Priority
+from tests.gateway.applicants import applicant
 from tests.gateway.nouns import SLA, change
 from tests.gateway.virtual_time import pass_time
 
@@ -31,7 +32,7 @@ def gate(*views: EngineView, gpu: int = 2, cpu: int = 1) -> Gate:
 
 async def enter(subject: Gate, *, standby: bool = True, deadline: float = math.inf) -> Permit:
     """A permit for either of them."""
-    return await subject.enter("gpu", SLA, alone=True, deadline=deadline, standby=standby)
+    return await subject.enter("gpu", applicant(deadline=deadline, standby=standby))
 
 
 def later(seconds: float, subject: Gate, view: EngineView) -> None:
@@ -91,9 +92,7 @@ async def test_who_waits_goes_on_when_the_engine_goes_down_and_when_it_is_back()
     held = await enter(subject)
     normal = asyncio.create_task(enter(subject))
     await asyncio.sleep(0)
-    vip = asyncio.create_task(
-        subject.enter("gpu", change(SLA, priority=Priority.INTERACTIVE), alone=True, deadline=math.inf, standby=True)
-    )
+    vip = asyncio.create_task(subject.enter("gpu", applicant(change(SLA, priority=Priority.INTERACTIVE), standby=True)))
     await asyncio.sleep(0)
     assert counts(subject)["gpu"] == (1, 2)
     subject.update(LOADING)

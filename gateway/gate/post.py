@@ -1,0 +1,212 @@
+"""The gate's post at one engine: its permits, its state, and those who come to it."""
+
+import asyncio
+import itertools
+import math
+from collections.abc import Callable
+from typing import Final
+
+from msgspec import Struct
+
+from gateway.errors import Reason, Rejected
+from gateway.gate.engine import NOTHING, Ask, Choice, Elsewhere, EngineGate, Entry, Ruling
+from gateway.gate.permits import Permit, PermitQueue, QueueFull, SentAway
+from gateway.types import EngineView, Priority
+
+_UNWELL_S: Final = 2.0
+"""When to come back to an engine that is not up."""
+_MAX_RETRY_AFTER_S: Final = 60.0
+# A process that dies takes all its connections with it at once; how many broke is known a moment after the first.
+_GATHER_S: Final = 0.05
+_DOUBT_S: Final = 1.0
+
+
+class Applicant(Struct, frozen=True, kw_only=True):
+    """Who wants to enter. `elsewhere` is who else may answer, None where nobody may: then waiting longer is worth it.
+
+    `standby`: another engine will do while the one that was asked for is not up.
+    """
+
+    ask: Ask
+    priority: Priority
+    elsewhere: Elsewhere | None
+    deadline: float
+    standby: bool = False
+
+
+class Post:
+    """What the gate knows of one engine. `changed` hears of whatever may have become of its state."""
+
+    def __init__(self, name: str, slots: int, max_waiting: int, changed: Callable[[], None]) -> None:
+        self.name = name
+        self.permits = PermitQueue(slots, max_waiting)
+        self.gate = EngineGate(slots, NOTHING)
+        self.view: EngineView | None = None
+        self.numbers = itertools.count()
+        self._followed = False
+        self._in_flight = 0
+        self._broken = 0
+        self._doubt: asyncio.TimerHandle | None = None
+        self._broken_off = False
+        self._changed = changed
+
+    @property
+    def absent(self) -> bool:
+        """Whether a standby should answer for it. While a doubt is weighed it is there: most pass in a moment."""
+        return self.view is None or not self.view.ready or self._broken_off
+
+    @property
+    def given_up(self) -> bool:
+        """Whether nobody expects it back."""
+        return self.view is not None and self.view.given_up
+
+    @property
+    def ready(self) -> bool:
+        """Whether it takes requests, free slots or not."""
+        return self.permits.is_open
+
+    @property
+    def detail(self) -> str:
+        """How it is, for people."""
+        if self.view is None:
+            return "not seen yet"
+        return "its connections broke just now" if self.view.ready and self._doubt is not None else self.view.detail
+
+    def see(self, view: EngineView) -> None:
+        """Take note of its state. A doubt of this launch outlasts the news that it is not quite well; a successor,
+        at another address, is free of it.
+        """
+        if self.view is not None and view.url != self.view.url:
+            self._forget_doubt()
+        self.view = view
+        self.gate.health.heard(_now(), ready=view.ready)
+        self._open_or_shut()
+
+    def heard(self) -> None:
+        """Who watches it is there, and has nothing new to say; from now on silence is suspicious."""
+        self._followed = True
+        self._refresh(_now())
+
+    async def acquire(self, applicant: Applicant, until: float) -> Permit:
+        """A permit before `until`. Raises MovedOn, or Rejected."""
+        visit = _Visit(self, applicant, until)
+        try:
+            return await self.permits.acquire(applicant.priority, until - _now(), visit, movable=applicant.standby)
+        except (TimeoutError, QueueFull, SentAway) as error:
+            raise self.rejection(visit.choice) from error
+
+    def decide(self, applicant: Applicant, until: float, ahead: int) -> Choice:
+        """What becomes of somebody now that so many wait before him."""
+        now = _now()
+        if not self._followed:
+            self._refresh(now)
+        return self.gate.decide(applicant.ask, applicant.priority, applicant.elsewhere, until - now, now, ahead)
+
+    def rejection(self, choice: Choice | None = None) -> Rejected:
+        """Why somebody is not let in, after this choice if there was one, and in how long to come back."""
+        if not self.ready:
+            return self._unwell(self.detail)
+        if self.gate.health.fenced:
+            return self._unwell("it stands still")
+        permits = self.permits
+        if choice is not None and choice.outcome is Ruling.SPILL and choice.free:
+            return Rejected(
+                f"engine {self.name}: its first token is expected after {choice.forecast.first_s:.1f} s",
+                reason=Reason.LATENCY_OBJECTIVE,
+                retry_after=_bounded(choice.forecast.first_s),
+            )
+        return Rejected(
+            f"engine {self.name}: all {permits.slots} slots are in use and {permits.waiting} requests wait",
+            reason=Reason.NO_CAPACITY,
+            retry_after=_bounded(self.gate.clears_in(permits.waiting)),
+        )
+
+    def doubt(self) -> None:
+        """A connection broke. Nobody is let in until it is known whether those of most others broke too; if so, the
+        engine has probably died, and nobody is sent after them until who watches it says more.
+        """
+        self._broken += 1
+        if self._doubt is None:
+            self._in_flight, self._broken = self.permits.in_use, 1
+            self._doubt = asyncio.get_running_loop().call_later(_GATHER_S, self._weigh)
+            self._open_or_shut()
+
+    def _unwell(self, why: str) -> Rejected:
+        return Rejected(f"engine {self.name}: {why}", reason=Reason.ENGINE_UNHEALTHY, retry_after=_UNWELL_S)
+
+    def _refresh(self, now: float) -> None:
+        self.gate.health.heard(now, ready=self.view is not None and self.view.ready)
+
+    def _weigh(self) -> None:
+        if 2 * self._broken > self._in_flight:
+            self._broken_off = True
+            self.gate.flight.disturb()
+            self._changed()
+            self._doubt = asyncio.get_running_loop().call_later(_DOUBT_S - _GATHER_S, self._trust_again)
+        else:
+            self._trust_again()
+
+    def _trust_again(self) -> None:
+        self._doubt, self._broken_off = None, False
+        self._open_or_shut()
+
+    def _forget_doubt(self) -> None:
+        if self._doubt is not None:
+            self._doubt.cancel()
+            self._doubt, self._broken_off = None, False
+
+    def _open_or_shut(self) -> None:
+        self.permits.set_open(is_open=self.view is not None and self.view.ready and self._doubt is None)
+        self._changed()
+
+
+class _Visit:
+    """Somebody at an engine's gate: asks for him while he waits, and tells what comes of him; see permits.Visit."""
+
+    def __init__(self, post: Post, applicant: Applicant, until: float) -> None:
+        self.engine = post.name
+        self.choice: Choice | None = None
+        self.doubt = post.doubt
+        self._post = post
+        self._applicant = applicant
+        self._until = until
+        self._number = next(post.numbers)
+        self._entry: Entry | None = None
+        self._clock = asyncio.get_running_loop().time
+
+    def ask(self, ahead: int) -> Ruling:
+        """Decide once more."""
+        self.choice = choice = self._post.decide(self._applicant, self._until, ahead)
+        if choice.outcome is Ruling.ADMIT:
+            self._entry = self._post.gate.send(self._number, self._applicant.ask, choice, self._clock())
+        return choice.outcome
+
+    def listen(self) -> None:
+        """The engine has the word."""
+        if self._entry is not None:
+            self._entry.listening_since = self._clock()
+
+    def token(self, count: int = 1) -> None:
+        """The client has it; who waits first may enter if this was the first."""
+        entry = self._entry
+        if entry is None:
+            return
+        first = entry.first_at is None
+        self._post.gate.token(self._number, self._clock(), count)
+        entry.listening_since = math.inf
+        if first:
+            self._post.permits.look()
+
+    def leave(self) -> None:
+        """It is over."""
+        if self._entry is not None:
+            self._entry = None
+            self._post.gate.end(self._number, self._clock())
+
+
+def _bounded(seconds: float) -> float:
+    return min(_MAX_RETRY_AFTER_S, max(1.0, math.ceil(seconds)))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
