@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from local_models.llama.logprobs import WINDOW, describe, log_normaliser, top_tokens
+from local_models.llama.logprobs import describe, log_normaliser, top_tokens
 
 
 def row(seed: int, size: int = 5_000, spread: float = 4.0) -> NDArray[np.float32]:
@@ -33,11 +33,27 @@ def test_values_and_order_are_those_of_the_whole_row(seed: int, top: int) -> Non
     assert [value for _, value in described.top] == pytest.approx(reference[order].tolist(), abs=1e-4)
 
 
-def test_more_tokens_than_lie_in_the_window_are_still_found() -> None:
-    """One token far above all others does not shorten the list."""
-    logits = row(1, 200)
-    logits[3] = logits.max() + 3 * WINDOW
-    assert top_tokens(logits, 20).tolist() == np.argsort(-logits, kind="stable")[:20].tolist()
+@pytest.mark.parametrize("size", [1, 7, 200, 5_000, 5_003])
+@pytest.mark.parametrize("count", [1, 3, 20, 128, 1_024])
+@pytest.mark.parametrize("values", [3, 1_000_000])
+def test_the_best_are_those_of_the_whole_row(size: int, count: int, values: int) -> None:
+    """However many of them there are, wherever they stand, and however many tie with the last of them."""
+    logits = np.random.default_rng(size).integers(0, values, size).astype(np.float32)
+    assert top_tokens(logits, count).tolist() == np.argsort(-logits, kind="stable")[:count].tolist()
+
+
+def test_the_best_may_all_be_neighbours() -> None:
+    """The very last tokens of the row too, which its lines may not reach."""
+    logits = row(1, 5_003)
+    logits[-20:] = logits.max() + np.arange(1, 21)
+    assert top_tokens(logits, 20).tolist() == list(range(5_002, 4_982, -1))
+
+
+def test_one_token_far_above_all_others_does_not_shorten_the_list() -> None:
+    """Others are named however unlikely they are, even impossible ones."""
+    logits = np.full(200, -np.inf, dtype=np.float32)
+    logits[3] = 0
+    assert top_tokens(logits, 20).tolist() == [3, 0, 1, 2, *range(4, 20)]
 
 
 def test_ties_go_to_the_lower_id() -> None:
