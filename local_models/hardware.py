@@ -34,6 +34,13 @@ def nvidia_cards(root: Path = _PCI) -> int:
     return sum(vendor == "0x10de" and (kind or "").startswith("0x03") for vendor, kind in vendors)
 
 
+def card_models(root: Path = _PCI) -> tuple[str, ...]:
+    """PCI device numbers of NVIDIA's cards, which name the model of each."""
+    cards = [device for device in _entries(root) if _read(device / "vendor") == "0x10de"]
+    found = [_read(card / "device") or "" for card in cards if (_read(card / "class") or "").startswith("0x03")]
+    return tuple(sorted(found))
+
+
 def cpu_count() -> int:
     """CPUs that this process can really use: its affinity, cut by the quota of its cgroup; at least 1."""
     mine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -17,6 +17,7 @@ from gateway.app.calibrations import calibrations
 from gateway.app.decision import classifier, policy
 from gateway.app.engines import Engines, engine_specs
 from gateway.app.gpus import gpu_snapshot
+from gateway.app.learnt import Memory
 from gateway.app.trust import Trust
 from gateway.attempt import Attempts
 from gateway.backends.breaker import Breaker
@@ -45,6 +46,7 @@ from gateway.server.openapi import CHAT_PATH, COUNT_PATH, EMBEDDINGS_PATH, MESSA
 from gateway.server.readiness import ReadinessProbe
 from gateway.telemetry import Fanout, Metrics, RequestLog
 from gateway.telemetry.backlog import LedgerCollector, LogCollector
+from gateway.telemetry.gates import GateTermsCollector
 from gateway.telemetry.gpus import GpuCollector
 from gateway.telemetry.metrics import GateCollector
 from gateway.throttle import EscalationThrottle
@@ -97,6 +99,7 @@ class Gateway:
         registry = CollectorRegistry()
         metrics = Metrics(registry, nouns.task_rules(self.config))
         registry.register(GateCollector(self.gate.states))
+        registry.register(GateTermsCollector(self.gate.reports))
         registry.register(GpuCollector(lambda: self.gate.gpus))
         registry.register(LedgerCollector(lambda: self.ledger.pending, lambda: self.ledger.failing))
         recorders: list[Recorder] = [self.ledger, metrics]
@@ -106,6 +109,7 @@ class Gateway:
             stack.callback(request_log.close)
             registry.register(LogCollector(lambda: request_log.dropped))
             recorders.append(request_log)
+        await self._remember(stack)
         watch = GpuWatch.start(lambda survey: self.gate.see_gpus(gpu_snapshot(survey)))
         stack.push_async_callback(watch.close)
         if specs:
@@ -120,6 +124,14 @@ class Gateway:
         self.embedder = self._embedder(recorder, stack)
         self._breakers = {**attempts.breakers, **self.embedder.breakers}
         self._build_servers(registry)
+
+    async def _remember(self, stack: AsyncExitStack) -> None:
+        """What the gate learns is kept: now and then, and when everything else has ended."""
+        memory = Memory(self.config, self.home, self.gate)
+        await asyncio.to_thread(memory.recall)
+        stack.callback(memory.write)
+        task = asyncio.create_task(memory.keep())
+        stack.push_async_callback(_ended, task)
 
     def _stages(self, attempts: Attempts, recorder: Recorder) -> Stages:
         escalation = self.config.policy.escalation
@@ -196,6 +208,11 @@ class Gateway:
     @property
     def _view(self) -> View:
         return nowhere if self.engines is None else self.engines.view
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait((task,))
 
 
 def _prepare(home: Path) -> None:

@@ -5,7 +5,7 @@ report about themselves comes as `EngineView`s.
 """
 
 from gateway.gate.admission import Gate, GateSettings
-from gateway.gate.engine import Ask, Elsewhere
+from gateway.gate.engine import Ask, Elsewhere, Learnt
 from gateway.gate.post import Applicant
 
-__all__ = ["Applicant", "Ask", "Elsewhere", "Gate", "GateSettings"]
+__all__ = ["Applicant", "Ask", "Elsewhere", "Gate", "GateSettings", "Learnt"]

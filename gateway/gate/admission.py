@@ -11,8 +11,10 @@ from types import MappingProxyType
 
 from msgspec import Struct
 
+from gateway.gate.engine import Learnt
 from gateway.gate.permits import MovedOn, Permit
 from gateway.gate.post import Applicant, Post
+from gateway.gates import GateReport
 from gateway.gpus import GpuSnapshot
 from gateway.types import EngineView, GateState
 
@@ -26,6 +28,8 @@ class GateSettings(Struct, frozen=True, kw_only=True):
     max_wait_s: float
     max_wait_alone_s: float
     max_waiting: int
+    on_gpus: frozenset[str] = frozenset()
+    """Engines that are as fast as the GPUs of this box."""
 
 
 class Gate:
@@ -36,6 +40,7 @@ class Gate:
     ) -> None:
         self._settings = settings
         self._standbys = dict(standbys)
+        self._on_gpus = settings.on_gpus & slots.keys()
         self._posts = {
             name: Post(name, count, settings.max_waiting, partial(self._changed, name)) for name, count in slots.items()
         }
@@ -52,14 +57,26 @@ class Gate:
         for post in self._posts.values():
             post.heard()
 
+    def learnt(self) -> dict[str, Learnt]:
+        """What is known of each engine that was seen at work, for the next life of this gate."""
+        return {name: each for name, post in self._posts.items() if (each := post.gate.learnt).reach > 0}
+
+    def recall(self, name: str, learnt: Learnt) -> None:
+        """This is what was known of an engine in an earlier life; nothing has been asked of it in this one."""
+        self._posts[name].recall(learnt)
+
     @property
     def gpus(self) -> GpuSnapshot:
         """The GPUs as they were seen last."""
         return self._gpus
 
     def see_gpus(self, snapshot: GpuSnapshot) -> None:
-        """Take note of how the GPUs are."""
+        """Take note of how the GPUs are. An engine is as slow as the slowest that it may use."""
         self._gpus = snapshot
+        speeds = [gpu.speed for gpu in snapshot.gpus if gpu.visible and gpu.speed]
+        if speeds:
+            for name in self._on_gpus:
+                self._posts[name].gate.see_speed(min(speeds))
 
     def is_open(self, name: str) -> bool:
         """Whether engine `name` takes requests at present, free slots or not."""
@@ -83,17 +100,11 @@ class Gate:
 
     def states(self) -> list[GateState]:
         """Every engine, in the order of the configuration."""
-        return [
-            GateState(
-                engine=name,
-                slots=post.permits.slots,
-                in_use=post.permits.in_use,
-                waiting=post.permits.waiting,
-                ready=post.ready,
-                detail=post.detail,
-            )
-            for name, post in self._posts.items()
-        ]
+        return [post.state for post in self._posts.values()]
+
+    def reports(self) -> list[GateReport]:
+        """The same, with what each has learnt and decided lately."""
+        return [post.report() for post in self._posts.values()]
 
     def _answering(self, name: str) -> str:
         """The engine, or its standby while it is not up and that one is, or has at least not been given up as well."""

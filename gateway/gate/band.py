@@ -26,6 +26,11 @@ class ErrorBand:
         """Oldest first."""
         return tuple(self._ratios)
 
+    @property
+    def usual(self) -> float:
+        """The ratio that nine in ten stay below."""
+        return self._sorted[len(self._sorted) * 9 // 10]
+
     def observe(self, foretold: float, observed: float) -> None:
         """What was foretold came out like this; both are above zero."""
         ratio = min(_MOST, observed / foretold)

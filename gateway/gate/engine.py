@@ -11,7 +11,7 @@
 import math
 from typing import Final
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from gateway.gate.choice import Choice, Elsewhere, Ruling, choose
 from gateway.gate.forecast import Ask, forecast, wait_for_slot
@@ -35,6 +35,15 @@ chance, or after the longer time any.
 """
 
 
+class Situation(Struct, frozen=True):
+    """How the engine was at a decision: requests under way, slots for the class that asked, and what health allowed."""
+
+    at: float
+    in_use: int
+    slots: int
+    ceiling: int
+
+
 class EngineGate:
     """Decides for one engine. Times are of one monotonic clock."""
 
@@ -45,6 +54,10 @@ class EngineGate:
         self.health = Health(slots)
         self.strictness = 1.0
         """What the chances of lateness are multiplied by, so that as many promises are broken as may be."""
+        self.situation = Situation(0.0, 0, slots, slots)
+        """That of the last decision."""
+        self.speed = 1.0
+        """Of the GPUs that it runs on, as a share of their highest."""
         self._slots = slots
         self._headroom = Headroom()
         self._hold_s = _HOLD_S
@@ -56,7 +69,8 @@ class EngineGate:
     def learnt(self) -> Learnt:
         """What the next life of this gate should know."""
         return Learnt(
-            rate=self.rates.prompt_rate,
+            rate=self.rates.prompt_rate / self.speed,
+            reach=self.rates.reach,
             first=self.rates.first.ratios,
             gap=self.rates.gap.ratios,
         )
@@ -75,6 +89,7 @@ class EngineGate:
         if elsewhere is None:
             # Late is better than never: nobody else may answer.
             most = self._slots
+        self.situation = Situation(now, count, slots, most)
         slot_s = wait_for_slot(count + ahead, min(slots, max(1, most)), self._hold_s)
         seen = forecast(ask, flight, self.rates, slot_s, now)
         choice = choose(
@@ -126,6 +141,7 @@ class EngineGate:
     def end(self, number: int, now: float) -> None:
         """Its answer is over."""
         entry = self.flight.end(number, now)
+        entry.observed_gap_s = entry.gap(now)
         self._hold_s += _SMOOTHING * (now - entry.sent_at - self._hold_s)
         self._held = True
         if not entry.telling:
@@ -135,6 +151,16 @@ class EngineGate:
         if promised and (entry.tokens or entry.missed(now)):
             step = _STRICTER * (entry.missed(now) - MISSES)
             self.strictness = min(_STRICTEST, max(_LOOSEST, self.strictness * math.exp(step)))
+
+    @property
+    def hold_s(self) -> float:
+        """How long a slot is usually held."""
+        return self._hold_s
+
+    def see_speed(self, speed: float) -> None:
+        """Its GPUs have another clock: it will be slower or faster by as much, before any first token tells."""
+        self.rates.prompt_rate *= speed / self.speed
+        self.speed = speed
 
     def clears_in(self, ahead: int) -> float:
         """Seconds until somebody whom so many wait before would find a slot."""

@@ -33,6 +33,8 @@ class Entry(Struct):
     tokens: int = 0
     telling: bool = True
     """Whether what comes of it says anything about forecasts: not if the engine stood still meanwhile."""
+    observed_gap_s: float = 0.0
+    """Mean time between its tokens, once it is over."""
     listening_since: float = -math.inf
     """Since when its next token has been waited for; infinite while nobody does, because its client is slow."""
 

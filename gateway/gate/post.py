@@ -9,9 +9,11 @@ from typing import Final
 from msgspec import Struct
 
 from gateway.errors import Reason, Rejected
-from gateway.gate.engine import NOTHING, Ask, Choice, Elsewhere, EngineGate, Entry, Ruling
+from gateway.gate.book import Book
+from gateway.gate.engine import NOTHING, Ask, Choice, Elsewhere, EngineGate, Entry, Learnt, Ruling
 from gateway.gate.permits import Permit, PermitQueue, QueueFull, SentAway
-from gateway.types import EngineView, Priority
+from gateway.gates import GateReport
+from gateway.types import EngineView, GateState, Priority
 
 _UNWELL_S: Final = 2.0
 """When to come back to an engine that is not up."""
@@ -41,6 +43,7 @@ class Post:
         self.name = name
         self.permits = PermitQueue(slots, max_waiting)
         self.gate = EngineGate(slots, NOTHING)
+        self.book = Book(self.gate)
         self.view: EngineView | None = None
         self.numbers = itertools.count()
         self._followed = False
@@ -87,12 +90,18 @@ class Post:
         self._followed = True
         self._refresh(_now())
 
+    def recall(self, learnt: Learnt) -> None:
+        """Go on with what was learnt in an earlier life, before anything was decided in this one."""
+        self.gate = EngineGate(self.permits.slots, learnt)
+        self.book = Book(self.gate)
+
     async def acquire(self, applicant: Applicant, until: float) -> Permit:
         """A permit before `until`. Raises MovedOn, or Rejected."""
         visit = _Visit(self, applicant, until)
         try:
             return await self.permits.acquire(applicant.priority, until - _now(), visit, movable=applicant.standby)
         except (TimeoutError, QueueFull, SentAway) as error:
+            visit.went()
             raise self.rejection(visit.choice) from error
 
     def decide(self, applicant: Applicant, until: float, ahead: int) -> Choice:
@@ -119,6 +128,38 @@ class Post:
             f"engine {self.name}: all {permits.slots} slots are in use and {permits.waiting} requests wait",
             reason=Reason.NO_CAPACITY,
             retry_after=_bounded(self.gate.clears_in(permits.waiting)),
+        )
+
+    @property
+    def state(self) -> GateState:
+        """Slots, use, queue and state."""
+        permits = self.permits
+        return GateState(
+            engine=self.name,
+            slots=permits.slots,
+            in_use=permits.in_use,
+            waiting=permits.waiting,
+            ready=self.ready,
+            detail=self.detail,
+        )
+
+    def report(self) -> GateReport:
+        """How it stands, and what was decided lately."""
+        gate, flight, rates = self.gate, self.gate.flight, self.gate.rates
+        return GateReport(
+            state=self.state,
+            prompt_rate=rates.prompt_rate if rates.reach else None,
+            reach=rates.reach,
+            backlog=flight.backlog,
+            running=flight.running,
+            gap_s=flight.gap(_now()),
+            band=rates.first.usual,
+            strictness=gate.strictness,
+            hold_s=gate.hold_s,
+            fenced=gate.health.fenced,
+            speed=gate.speed,
+            counts=dict(self.book.counts),
+            decisions=self.book.decisions(),
         )
 
     def doubt(self) -> None:
@@ -178,8 +219,18 @@ class _Visit:
         """Decide once more."""
         self.choice = choice = self._post.decide(self._applicant, self._until, ahead)
         if choice.outcome is Ruling.ADMIT:
-            self._entry = self._post.gate.send(self._number, self._applicant.ask, choice, self._clock())
+            applicant = self._applicant
+            self._entry = self._post.gate.send(self._number, applicant.ask, choice, self._clock())
+            self._post.book.note(Ruling.ADMIT, applicant.ask, applicant.priority, choice, self._entry)
         return choice.outcome
+
+    def went(self) -> None:
+        """It was not let in: somebody else answers, or nobody does."""
+        applicant = self._applicant
+        if self.choice is None:
+            return
+        outcome = Ruling.REFUSE if applicant.elsewhere is None else Ruling.SPILL
+        self._post.book.note(outcome, applicant.ask, applicant.priority, self.choice, None)
 
     def listen(self) -> None:
         """The engine has the word."""

@@ -6,6 +6,7 @@ from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from gateway.gate import Gate
+from gateway.gates import GateReport
 from gateway.server.readiness import ReadinessProbe
 
 
@@ -31,8 +32,8 @@ def build_admin(version: str, registry: CollectorRegistry, gate: Gate, readiness
 
     @app.get("/admin/gate", summary="The gate.")
     async def gate_states() -> Response:
-        """Slots, use, queue and state of each engine."""
-        return JSONResponse(msgspec.to_builtins(gate.states()))
+        """Slots, use, queue and state of each engine; what its gate has learnt, and by what it decided lately."""
+        return JSONResponse([_flat(report) for report in gate.reports()])
 
     @app.get("/admin/gpus", summary="The GPUs.")
     async def gpus() -> Response:
@@ -40,3 +41,9 @@ def build_admin(version: str, registry: CollectorRegistry, gate: Gate, readiness
         return JSONResponse(msgspec.to_builtins(gate.gpus))
 
     return app
+
+
+def _flat(report: GateReport) -> dict[str, object]:
+    told: dict[str, object] = msgspec.to_builtins(report)
+    state: dict[str, object] = msgspec.to_builtins(report.state)
+    return state | {name: value for name, value in told.items() if name != "state"}

@@ -62,11 +62,11 @@ def added(before: Samples, after: Samples) -> Samples:
 
 
 def counts(found: Samples) -> Samples:
-    """How often things happened, without the sums of tokens and dollars."""
+    """How often things happened, without the sums of tokens and dollars, and without what the gate decides anew."""
     return {
         name: value
         for name, value in found.items()
-        if name.partition("{")[0].endswith(COUNTS) and not name.startswith(SUMS)
+        if name.partition("{")[0].endswith(COUNTS) and not name.startswith((*SUMS, "forebay_gate_"))
     }
 
 
@@ -160,13 +160,8 @@ def test_what_never_was_a_request_counts_nowhere(gateway: Stack, faults: FaultSe
 def test_the_gate_is_shown_while_it_is_used(gateway: Stack, faults: FaultServer) -> None:
     """Slots, use, queue and state, on /admin/gate and in the metrics alike."""
     (idle,) = gateway.http.get(f"{gateway.admin}/admin/gate").json()
-    assert {name: value for name, value in idle.items() if name != "detail"} == {
-        "engine": "small",
-        "slots": 64,
-        "in_use": 0,
-        "waiting": 0,
-        "ready": True,
-    }
+    free = {"engine": "small", "slots": 64, "in_use": 0, "waiting": 0, "ready": True}
+    assert {name: idle[name] for name in free} == free
     assert idle["detail"]
     faults.always(LIGHT, HELD_ANSWER)
     body = {"model": "local", "messages": [{"role": "user", "content": "Say hello."}]}
@@ -174,14 +169,23 @@ def test_the_gate_is_shown_while_it_is_used(gateway: Stack, faults: FaultServer)
         first.post(body)
         second.post(body)
         faults.wait("held", least=2)
-        assert gateway.http.get(f"{gateway.admin}/admin/gate").json() == [{**idle, "in_use": 2}]
-        assert {name: value for name, value in scraped(gateway).items() if name.startswith("forebay_gate")} == {
+        (busy,) = gateway.http.get(f"{gateway.admin}/admin/gate").json()
+        assert busy["in_use"] == 2
+        assert busy["counts"]["admit"] == idle["counts"].get("admit", 0) + 2
+        decision = busy["decisions"][-1]
+        assert (decision["outcome"], decision["in_use"], decision["observed_first_s"]) == ("admit", 1, None)
+        samples = scraped(gateway)
+        expected = {
             at("forebay_gate_slots", engine="small"): 64.0,
             at("forebay_gate_in_use", engine="small"): 2.0,
             at("forebay_gate_waiting", engine="small"): 0.0,
             at("forebay_gate_ready", engine="small"): 1.0,
+            at("forebay_gate_decisions_total", engine="small", outcome="admit"): float(busy["counts"]["admit"]),
+            at("forebay_gate_last", engine="small", term="first_s"): decision["first_s"],
+            at("forebay_gate_last", engine="small", term="here_nano"): decision["here_nano"],
         }
-    eventually(lambda: gateway.gate("small") == idle, "the slots are free again")
+        assert {name: samples[name] for name in expected} == expected
+    eventually(lambda: gateway.gate("small")["in_use"] == 0, "the slots are free again")
 
 
 @pytest.mark.parametrize("name", KINDS)
