@@ -228,7 +228,11 @@ class Broker:
         """Who is asked instead of a candidate that failed: nobody weaker than an answer that is held already."""
         if len(run.attempts) >= self._settings.limits.max_attempts or _past(run):
             return None
-        return next((Step(candidate, reason) for candidate in self._next(run, best)), None)
+        step = next((Step(candidate, reason) for candidate in self._next(run, best)), None)
+        # Late is better than never: whom a gate has sent to others comes back when none of them has answered.
+        if step is None and best is None and (back := run.sent_away()) is not None:
+            step = Step(back, reason)
+        return step
 
     def _next(self, run: Run, best: Held | None) -> list[Candidate]:
         """Who may be asked if the candidate asked at present fails."""

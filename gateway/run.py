@@ -13,6 +13,8 @@ from gateway.types import Answerer, Candidate, Classification, Constraints, Iden
 
 R = TypeVar("R", bound=Request)
 
+_SENT_AWAY = frozenset({Reason.LATENCY_OBJECTIVE, Reason.NO_CAPACITY})
+
 
 class Attempt:
     """One physical call while it is under way. Whoever makes the call fills this in; `record` reads it out."""
@@ -146,6 +148,7 @@ class Journey(Generic[R]):
         self.errors: list[AttemptError] = []
         self.escalated = False
         self.gave_up: str | None = None
+        self._returned = False
         self.ttft_s: float | None = None
 
     @property
@@ -189,6 +192,18 @@ class Run(Journey[ChatRequest]):
         """It goes on with fewer turns, because a backend counted more tokens than were estimated."""
         self.decided = decided
         self.request = decided.request
+
+    def sent_away(self) -> Candidate | None:
+        """Whose gate has sent this request to others for want of time or room, before the one that failed just now.
+
+        Told once: nobody comes back twice.
+        """
+        if self._returned:
+            return None
+        self._returned = True
+        before = self.passed_over[:-1] if isinstance(self.errors[-1], Rejected) else self.passed_over
+        names = [each.backend for each in before if each.reason in _SENT_AWAY]
+        return next((each for each in self.decided.route.candidates if each.backend in names), None)
 
 
 def refused(arrival: Arrival[Any], error: AnswerError) -> Outcome:
