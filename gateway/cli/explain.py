@@ -9,10 +9,11 @@ import msgspec
 import typer
 
 from gateway.app.engines import learnt
-from gateway.app.explanation import explained
+from gateway.app.explanation import Explanation, explained
 from gateway.app.nouns import everybody, tenant_identity
 from gateway.cli.console import Terminal, terminal_of
 from gateway.cli.explanation import show
+from gateway.cli.gatelook import look, show_gates
 from gateway.cli.source import configuration
 from gateway.config.environment import home
 from gateway.config.schema import Config
@@ -52,7 +53,8 @@ def explain(
 ) -> None:
     """Say who would answer a request, why, at what price, and what would make it escalate.
 
-    Nothing is run and no engine is started; engines at work are asked what they can do. Exits with 0 where somebody may
+    Nothing is run and no engine is started; engines at work are asked what they can do, and a gateway at work what its
+    gate decided lately, by what, and what came of it. Exits with 0 where somebody may
     answer, with 1 where nobody may.
     """
     terminal = terminal_of(context)
@@ -71,11 +73,19 @@ def explain(
     caller = _caller(terminal, loaded, sla, tenant)
     known = asyncio.run(learnt(home(terminal.environ)))
     explanation = explained(loaded, _request(body, hints), caller, known)
+    gates = look(loaded, _engines(loaded, explanation))
     if as_json:
-        terminal.json(explanation)
+        terminal.json({**msgspec.structs.asdict(explanation), "gates": gates})
     else:
         show(terminal.out, explanation)
+        show_gates(terminal.out, gates)
     raise typer.Exit(0 if explanation.refusal is None else 1)
+
+
+def _engines(config: Config, explanation: Explanation) -> frozenset[str]:
+    """Those of the candidates."""
+    found = (config.backends[candidate.backend].engine for candidate in explanation.candidates)
+    return frozenset(engine for engine in found if engine is not None)
 
 
 def _text(terminal: Terminal, prompt: str) -> str:
