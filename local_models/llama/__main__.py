@@ -104,8 +104,9 @@ def _arguments() -> argparse.Namespace:
         "--attention",
         choices=get_args(Attention),
         default="flash",
-        help="flash: short answers are the same whoever else is served. plain: from some 500 tokens on steps take half "
-        "the time and less, and a long prompt beside running sequences a fifth; what is generated may depend on others",
+        help="flash: short answers are the same whoever else is served; beside running sequences a long prompt is read "
+        "in leaps, which stop them for a moment. plain: from some 500 tokens on steps take half the time and less, and "
+        "none of them waits long for a long prompt; what is generated may depend on others",
     )
     parser.add_argument("--runner", choices=("generate", "pooling"), default="generate", help="text, or vectors")
     parser.add_argument(

@@ -142,8 +142,8 @@ class Loop:
             self._sequences[place.slot].cached = place.kept
 
     def _decode(self, rows: tuple[Row, ...]) -> None:
-        """Evaluate the rows: all at once, and where that fails in halves, until what fails is a single sequence."""
-        pending = [rows]
+        """Evaluate the rows, and what fails of them in halves, until what fails is a single sequence."""
+        pending = [*reversed(self._scheduler.apart(rows))]
         while pending:
             # A sequence may be gone since the first try, with another choice of its request.
             part = tuple(row for row in pending.pop() if row.slot in self._sequences)

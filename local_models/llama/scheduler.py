@@ -15,7 +15,7 @@ One step of the owner thread (`worker`), and where this module decides:
         │            prefilling  ──last prompt token──►  running
         │            following   ──its leader is done──► running   (another choice of the same request: the prompt
         ▼                                                           is evaluated once and its KV copied)
-    llama_decode
+    llama_decode     once for the running sequences, then for the prompts: see `apart`
         │
         ▼
      advance     which slots have a row of logits now
@@ -34,8 +34,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from local_models.llama.pace import Left, Pace, apart
 from local_models.llama.prefixes import Place, Prefixes
-from local_models.llama.shares import Pace, Shares, beside, share, unbroken
+from local_models.llama.shares import Shares, share, unbroken
 
 _NOTHING: Final[Mapping[int, NDArray[np.int32]]] = MappingProxyType({})
 
@@ -100,10 +101,10 @@ class _Seat:
 class Scheduler:
     """The state of all slots and the waiting line. Every method is called by the owner thread only."""
 
-    def __init__(self, slots: int, shares: Shares, prefixes: Prefixes | None = None) -> None:
+    def __init__(self, slots: int, shares: Shares, prefixes: Prefixes | None = None, pace: Pace | None = None) -> None:
         """Without `prefixes` no sequence uses what another has left."""
         self._shares = shares
-        self._pace = Pace(slots, shares)
+        self._pace = pace or Pace(slots, shares)
         self._prefixes = prefixes
         self._seats: list[_Seat | None] = [None] * slots
         self._waiting: deque[tuple[Key, NDArray[np.int32]]] = deque()
@@ -153,7 +154,8 @@ class Scheduler:
         prefilling = self._prefilling()
         remaining = [seat.prompt.size - seat.length for _, seat in prefilling]
         if rows:
-            given = beside(remaining, len(rows), self._shares, self._pace.beside(len(rows)))
+            prompts = [Left(seat.length, left) for (_, seat), left in zip(prefilling, remaining, strict=True)]
+            given = self._pace.beside(prompts, len(rows))
         elif len(remaining) == 1:
             given = [unbroken(remaining[0], self._shares.alone)]
         else:
@@ -164,10 +166,17 @@ class Scheduler:
                 rows.append(Row(slot, seat.length, stop, samples=stop == seat.prompt.size))
         return tuple(sorted(rows, key=lambda row: row.slot))
 
+    def apart(self, rows: tuple[Row, ...]) -> tuple[tuple[Row, ...], ...]:
+        """The rows of a batch by the calls of llama_decode that take them: running sequences first."""
+        running = tuple(row for row in rows if self._runs(row.slot))
+        return tuple(call for call in (running, *apart([row for row in rows if not self._runs(row.slot)])) if call)
+
     def took(self, rows: tuple[Row, ...], seconds: float) -> None:
-        """The batch of these rows took so long; to be told before `advance`, for the shares of later ones."""
-        running = sum(self._seat(row.slot).phase is _Phase.RUNNING for row in rows)
-        self._pace.observe(seconds, running, sum(row.stop - row.start for row in rows) - running)
+        """These rows took so long in one call; to be told before `advance`, for the shares of later ones."""
+        prompts = [Left(row.start, row.stop - row.start) for row in rows if not self._runs(row.slot)]
+        self._pace.took(
+            len(rows) - len(prompts), prompts, seconds, beside=any(map(self._runs, range(len(self._seats))))
+        )
 
     def advance(self, rows: tuple[Row, ...], fed: Mapping[int, NDArray[np.int32]] = _NOTHING) -> tuple[Ready, ...]:
         """The batch of these rows was decoded; returns the slots with logits, in the order of the rows.
@@ -270,6 +279,10 @@ class Scheduler:
         seat = self._seats[slot]
         assert seat is not None, f"slot {slot} is empty"
         return seat
+
+    def _runs(self, slot: int) -> bool:
+        seat = self._seats[slot]
+        return seat is not None and seat.phase is _Phase.RUNNING
 
     def _prefilling(self) -> list[tuple[int, _Seat]]:
         seats = [

@@ -1,25 +1,11 @@
-"""How many prompt tokens a step takes, and whose. Pure: times are told, not taken.
+"""How many prompt tokens a step takes while nobody else runs, and whose. Pure.
 
-Beside running sequences every prompt token delays every stream, so their number follows from what steps have taken
-lately: a step with prompt tokens may last `STRETCH` times as long as one without. Seven streams of SmolLM2-135M on two
-cores take 40 ms a step and 55 more with 16 prompt tokens; a larger model, a longer prompt, a busier machine and another
-number of streams have other numbers, and are measured as they come.
-
-The exception is a crowd of short prompts that comes to few streams: a step that gives many their first token may hold
-up half as many for once. It cannot go on so, for those who got theirs are streams themselves then.
+What it takes beside running sequences, whom every prompt token delays, is a matter of time: see `pace`.
 """
 
 from dataclasses import dataclass
-from typing import Final
 
 from local_models.llama.prefixes import WIDE
-
-STRETCH: Final = 2.25
-"""The aim is two and a half; a tenth is left for what cannot be foreseen."""
-_MEMORY: Final = 0.2
-"""What the latest step counts against all before it."""
-_OUTLIER: Final = 2.0
-"""No step counts for more than this many times what was expected: the machine had something else to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,46 +23,11 @@ class Shares:
     first: int = 16
     crowd: int = 2
     """As many running sequences may be held up for each prompt that comes to its end; 0: none."""
-
-
-class Pace:
-    """What steps take: one number for each count of running sequences, and one for a prompt token beside them."""
-
-    def __init__(self, slots: int, shares: Shares) -> None:
-        self._shares = shares
-        self._decoding: list[float | None] = [None] * (slots + 1)
-        self._token: float | None = None
-
-    def observe(self, seconds: float, running: int, prompt: int) -> None:
-        """A step with so many running sequences and prompt tokens took so long."""
-        if not running:
-            return
-        if not prompt:
-            self._decoding[running] = _blend(self._decoding[running], seconds)
-        elif (decoding := self._expected(running)) is not None:
-            self._token = _blend(self._token, max(seconds - decoding, 0.0) / prompt)
-
-    def beside(self, running: int) -> int:
-        """Prompt tokens that the next step may take beside so many running sequences."""
-        shares = self._shares
-        decoding = self._expected(running)
-        if decoding is None or self._token is None:
-            return min(shares.first, shares.beside)
-        room = (STRETCH - 1) * decoding
-        found = shares.beside if self._token * shares.beside <= room else int(room / self._token)
-        return max(min(shares.least, shares.beside), found)
-
-    def _expected(self, running: int) -> float | None:
-        """What a step without prompt tokens takes; that of the nearest count known where this one is not."""
-        known = [count for count, seconds in enumerate(self._decoding) if seconds is not None]
-        nearest = min(known, key=lambda count: abs(count - running), default=0)
-        return self._decoding[nearest]
-
-
-def _blend(before: float | None, seconds: float) -> float:
-    if not before:
-        return seconds
-    return before + _MEMORY * (min(seconds, _OUTLIER * before) - before)
+    stretch: float = 2.4
+    """Beside running sequences a step may take so many times what it does without prompt tokens. The aim is two and a
+    half, of what 99 of 100 steps take by themselves; a little is left for what cannot be foreseen."""
+    wide: bool = True
+    """Attention has a kernel for `WIDE` tokens of a sequence and more, which is faster with long ones."""
 
 
 def share(remaining: list[int], budget: int) -> list[int]:
@@ -97,11 +48,14 @@ def share(remaining: list[int], budget: int) -> list[int]:
     return given
 
 
-def beside(remaining: list[int], running: int, shares: Shares, spared: int) -> list[int]:
-    """As `share`, beside so many running sequences: of what they can spare, or for a crowd of a whole step."""
+def crowd(remaining: list[int], running: int, shares: Shares) -> list[int] | None:
+    """A whole step for short prompts that come to few running sequences, if it gives as many their first token.
+
+    It cannot go on so, for those who got theirs are running sequences themselves then.
+    """
     given = share(remaining, shares.alone)
     ended = sum(count == left for count, left in zip(given, remaining, strict=True))
-    return given if ended * shares.crowd >= running else share(remaining, spared)
+    return given if ended * shares.crowd >= running else None
 
 
 def unbroken(remaining: int, budget: int) -> int:

@@ -4,7 +4,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from local_models.llama.context import Attention, Context
@@ -116,8 +116,9 @@ class Worker:
         )
         # With one kernel for all there is nothing that a prefix could have been evaluated by otherwise.
         narrow = settings.shares.alone < WIDE or settings.attention == "plain"
+        shares = replace(settings.shares, wide=settings.shares.wide and not narrow)
         prefixes = Prefixes(settings.parallel, settings.context, narrow=narrow) if settings.reuse else None
-        scheduler = Scheduler(settings.parallel, settings.shares, prefixes)
+        scheduler = Scheduler(settings.parallel, shares, prefixes)
         return context, Loop(model.vocabulary, context, scheduler, self._commands)
 
     def _pooling(self, model: Model) -> tuple[EmbedContext, EmbedLoop]:

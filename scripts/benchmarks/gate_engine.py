@@ -6,6 +6,7 @@ import numpy as np
 
 from local_models.llama.scheduler import Key, Row, Scheduler
 from local_models.llama.shares import Shares
+from scripts.benchmarks.gate_pace import RecordedPace
 
 
 class Law(NamedTuple):
@@ -37,8 +38,7 @@ class SimulatedEngine:
 
     def __init__(self, slots: int, room: int, law: Law) -> None:
         """`room` is how many tokens all slots hold together."""
-        # The recording that its law was fitted to is of an engine that held nobody up for a crowd.
-        self._scheduler = Scheduler(slots, Shares(crowd=0))
+        self._scheduler = Scheduler(slots, Shares(), pace=RecordedPace(slots))
         self._law = law
         self._room = room
         self._left: dict[int, int] = {}
