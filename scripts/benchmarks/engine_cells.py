@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from scripts.benchmarks import engine_prompts as prompts
-from scripts.benchmarks.engine_figures import Figures, first_ms, intruder_figures, load_figures, spread
+from scripts.benchmarks.engine_figures import Figures, first_ms, intruder_figures, load_figures, longest, spread
 from scripts.benchmarks.engine_load import Answer
 from scripts.benchmarks.engine_servers import ANEW, FOREBAY, LLAMA_SERVER, PACKAGED, PLAIN, Server
 from scripts.benchmarks.run_gateway import HERE, cpu_seconds
@@ -146,7 +146,10 @@ def _long(port: int, run: int) -> Figures:
         for client in range(STREAMS)
     ]
     intruder = prompts.body(prompts.long_question(f"among {run}"), 4)
-    return intruder_figures(_load(port, streams, intruder=intruder, before=BEFORE_LONG), first_ms(alone[0]))
+    disturbed = _load(port, streams, intruder=intruder, before=BEFORE_LONG)
+    # The same streams with nobody among them: a token takes longer the more there are before it.
+    calm = _load(port, streams, before=longest(disturbed))
+    return intruder_figures(disturbed, calm, first_ms(alone[0]))
 
 
 def _load(port: int, clients: list[list[dict[str, Any]]], **more: Any) -> list[Answer]:

@@ -4,6 +4,7 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 from scripts.benchmarks.engine_load import INTRUDER, Answer
 
@@ -11,6 +12,13 @@ Figures = dict[str, float]
 """Of one load, by name; times in milliseconds."""
 Spread = dict[str, float | None]
 """Of one figure over the runs: `median`, `low` and `high`; None where no run has it."""
+
+
+class _Token(NamedTuple):
+    """When it arrived, and how long after the one before it; the first of an answer has none before it."""
+
+    at: float
+    gap_ms: float | None
 
 
 def percentile(values: Sequence[float], share: float) -> float:
@@ -42,29 +50,39 @@ def load_figures(answers: Sequence[Answer]) -> Figures:
     }
 
 
-def intruder_figures(answers: Sequence[Answer], alone_ms: float) -> Figures:
-    """Of streams among which a long prompt came: what it did to them, and they to it.
+def intruder_figures(disturbed: Sequence[Answer], calm: Sequence[Answer], alone_ms: float) -> Figures:
+    """Of streams among which a long prompt came, and of the same streams without it: what they did to each other.
 
-    `alone_ms` is what the long prompt's first token takes with nobody else there. `yielded_ms` is what the steps that
-    the streams made meanwhile take without it: as many as the stream that got furthest has tokens, at the median.
-    Raises ValueError when the intruder has no token.
+    What is undisturbed is taken from the same tokens of the same streams, for a token takes longer the more there are
+    before it. `alone_ms` is what the long prompt's first token takes with nobody else there. `yielded_ms` is what the
+    steps that the streams made meanwhile take without it: as many as the stream that got furthest has tokens, at the
+    median. Raises ValueError when the intruder has no token.
     """
-    intruder = next(answer for answer in answers if answer.client == INTRUDER)
+    intruder = next(answer for answer in disturbed if answer.client == INTRUDER)
     began, ended = intruder.sent, intruder.sent + first_ms(intruder) / 1000
-    streams = [answer for answer in answers if answer.client != INTRUDER]
-    before = [gap for each in streams for gap in _gaps([at for at in each.arrivals if at <= began])]
-    # The gap in which the prompt comes is one of those that it may lengthen.
-    spans = [span for each in streams for span in pairwise(each.arrivals)]
-    during = [(late - early) * 1000 for early, late in spans if began < late <= ended]
-    steps = max((_within(each, began, ended) for each in streams), default=0)
+    during, undisturbed, steps = [], [], 0
+    for client in {answer.client for answer in disturbed} - {INTRUDER}:
+        tokens = _tokens(disturbed, client)
+        # The gap in which the prompt comes is one of those that it may lengthen.
+        first, last = (sum(token.at <= moment for token in tokens) for moment in (began, ended))
+        during += [token.gap_ms for token in tokens[first:last] if token.gap_ms is not None]
+        undisturbed += [token.gap_ms for token in _tokens(calm, client)[first:last] if token.gap_ms is not None]
+        steps = max(steps, last - first)
     return {
-        "calm_p50_ms": percentile(before, 0.5),
-        "calm_p99_ms": percentile(before, 0.99),
+        "calm_p50_ms": percentile(undisturbed, 0.5),
+        "calm_p99_ms": percentile(undisturbed, 0.99),
+        "disturbed_p50_ms": percentile(during, 0.5),
         "disturbed_p99_ms": percentile(during, 0.99),
         "alone_ms": alone_ms,
         "first_ms": first_ms(intruder),
-        "yielded_ms": steps * percentile(before, 0.5),
+        "yielded_ms": steps * percentile(undisturbed, 0.5),
     }
+
+
+def longest(answers: Sequence[Answer]) -> int:
+    """The most tokens that one client has in all its answers, the intruder aside."""
+    clients = {answer.client for answer in answers} - {INTRUDER}
+    return max((len(_tokens(answers, client)) for client in clients), default=0)
 
 
 def first_ms(answer: Answer) -> float:
@@ -100,5 +118,11 @@ def _gaps(arrivals: Sequence[float]) -> list[float]:
     return [(late - early) * 1000 for early, late in pairwise(arrivals)]
 
 
-def _within(answer: Answer, began: float, ended: float) -> int:
-    return sum(began < at <= ended for at in answer.arrivals)
+def _tokens(answers: Sequence[Answer], client: int) -> list[_Token]:
+    """All that one client got, in the order of its answers."""
+    return [
+        _Token(at, gap)
+        for answer in answers
+        if answer.client == client
+        for at, gap in zip(answer.arrivals, [None, *_gaps(answer.arrivals)], strict=False)
+    ]

@@ -1,10 +1,11 @@
 """Clients of an engine: asks for streams and notes when every token arrives. A process of its own.
 
 usage: python engine_load.py PORT  (a plan on standard input)
-The plan is JSON: `clients`, a list of request bodies each, asked one after the other; and perhaps `intruder`, a body
-that is asked once every client has `before` tokens. With one the clients begin their lists anew until the intruder has
-its first token, and are cut off then. Prints JSON: for every request its client (-1 is the intruder), when it was sent,
-when its tokens arrived, and how many tokens prompt and answer have.
+The plan is JSON: `clients`, a list of request bodies each, asked one after the other; and perhaps `before`, a number of
+tokens, with which the clients begin their lists anew until each has so many, and `intruder`, a body that is asked then.
+Who asks still is cut off as soon as the intruder has its answer, or, without one, every client its tokens. Prints JSON:
+for every request its client (-1 is the intruder), when it was sent, when its tokens arrived, and how many tokens prompt
+and answer have.
 An answer other than 200, an error event, and a stream that does not end in [DONE] end it with an error.
 """
 
@@ -12,6 +13,7 @@ import asyncio
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -46,6 +48,8 @@ class Load:
         self._session = session
         self._url = url
         self._before = before
+        self._tokens: Counter[int] = Counter()
+        """Of each client, in all its answers."""
         self._slow: set[int] = set()
         """Clients that do not have so many tokens yet."""
         self._under_way = asyncio.Event()
@@ -56,8 +60,8 @@ class Load:
             for number, bodies in enumerate(clients):
                 group.create_task(self._in_turn(number, bodies))
 
-    async def disturb(self, clients: list[list[Any]], intruder: Any) -> None:
-        """Have the intruder come among the clients, and end when it has its first token."""
+    async def stream(self, clients: list[list[Any]], intruder: Any | None) -> None:
+        """Have the clients ask until all have their tokens, and the intruder, who comes among them then, its answer."""
         self._slow = set(range(len(clients)))
         streams = [asyncio.create_task(self._forever(number, bodies)) for number, bodies in enumerate(clients)]
         arriving = asyncio.create_task(self._intrude(intruder))
@@ -79,9 +83,10 @@ class Load:
         while True:
             await self._in_turn(client, bodies)
 
-    async def _intrude(self, body: Any) -> None:
+    async def _intrude(self, body: Any | None) -> None:
         await self._under_way.wait()
-        await self._ask(INTRUDER, body)
+        if body is not None:
+            await self._ask(INTRUDER, body)
 
     async def _ask(self, client: int, body: Any) -> None:
         answer = Answer(client, time.perf_counter())
@@ -107,10 +112,11 @@ class Load:
             if scored or choice.get("delta", {}).get("content"):
                 answer.arrivals.append(now)
                 answer.tokens += max(1, len(scored))
+                self._tokens[answer.client] += 1
         usage = event.get("usage")
         if usage:
             answer.tokens, answer.prompt_tokens = usage["completion_tokens"], usage["prompt_tokens"]
-        if len(answer.arrivals) >= self._before:
+        if self._tokens[answer.client] >= self._before:
             self._slow.discard(answer.client)
             if not self._slow:
                 self._under_way.set()
@@ -134,10 +140,10 @@ async def _main() -> None:
     connector = aiohttp.TCPConnector(limit=0, force_close=True)
     async with aiohttp.ClientSession(timeout=timeout, connector=connector, trust_env=False) as session:
         load = Load(session, url, plan.get("before", 0))
-        if plan.get("intruder") is None:
-            await load.ask_all(plan["clients"])
+        if "before" in plan:
+            await load.stream(plan["clients"], plan.get("intruder"))
         else:
-            await load.disturb(plan["clients"], plan["intruder"])
+            await load.ask_all(plan["clients"])
     sys.stdout.buffer.write(msgspec.json.encode(load.answers))
 
 

@@ -22,13 +22,15 @@ _COLUMNS = (
     ("between p99", "between_p99_ms", 1),
 )
 _LONG_COLUMNS = (
-    ("p99 between", "disturbed_p99_ms", 1),
+    ("between p50", "disturbed_p50_ms", 1),
+    ("between p99", "disturbed_p99_ms", 1),
+    ("calm p50", "calm_p50_ms", 1),
     ("calm p99", "calm_p99_ms", 1),
     ("first token ms", "first_ms", 0),
     ("alone ms", "alone_ms", 0),
     ("yielded ms", "yielded_ms", 0),
 )
-_NAME, _WIDTH = 26, 24
+_NAME, _WIDTH = 26, 22
 _MARKS = MappingProxyType({True: "met", False: "NOT MET", None: "open"})
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from scripts.benchmarks.engine_cells import LONG, SHARED, SHORT, Amount, Cell, Rounds, judged, matrix
-from scripts.benchmarks.engine_figures import intruder_figures, load_figures, median, percentile, spread
+from scripts.benchmarks.engine_figures import intruder_figures, load_figures, longest, median, percentile, spread
 from scripts.benchmarks.engine_load import INTRUDER, Answer
 from scripts.benchmarks.engine_prompts import body, story, system
 from scripts.benchmarks.engine_servers import (
@@ -74,19 +74,22 @@ def test_a_load_is_timed_from_its_first_request_to_its_last_token() -> None:
         load_figures([Answer(0, 1.0)])
 
 
-def test_what_a_long_prompt_does_to_streams_is_what_happens_while_it_is_read() -> None:
-    """Gaps that ended before it came are the calm, those up to its first token the disturbed, later ones neither."""
+def test_what_a_long_prompt_does_to_streams_is_seen_beside_the_same_tokens_without_it() -> None:
+    """Gaps up to its first token are the disturbed; the undisturbed are those of the same tokens, of no others."""
     stream = [0.1, 0.2, 0.3, 0.4, 0.7, 1.0, 9.0]
-    found = intruder_figures(
-        [Answer(0, 0.0, stream, 7), Answer(1, 0.0, [0.2, 0.8], 2), Answer(INTRUDER, 0.45, [1.05], 1)], alone_ms=400
-    )
-    assert found["calm_p50_ms"] == pytest.approx(100)
-    assert found["calm_p99_ms"] == pytest.approx(100)
-    assert found["disturbed_p99_ms"] == pytest.approx(600)
+    disturbed = [Answer(0, 0.0, stream, 7), Answer(1, 0.0, [0.2], 1), Answer(INTRUDER, 0.45, [1.05], 1)]
+    disturbed.append(Answer(1, 0.3, [0.4, 0.8], 2))
+    calm = [Answer(0, 0.0, [0.1, 0.2, 0.3, 0.4, 0.55, 0.75, 5.0], 7), Answer(1, 0.0, [0.2], 1)]
+    calm.append(Answer(1, 0.3, [0.4, 0.6], 2))
+    found = intruder_figures(disturbed, calm, alone_ms=400)
+    assert found["calm_p50_ms"] == found["calm_p99_ms"] == pytest.approx(200)
+    assert found["disturbed_p50_ms"] == pytest.approx(300)
+    assert found["disturbed_p99_ms"] == pytest.approx(400)
     assert found["first_ms"] == pytest.approx(600)
-    assert found["yielded_ms"] == pytest.approx(200), "two steps of the stream that got furthest"
+    assert found["yielded_ms"] == pytest.approx(400), "two steps of the stream that got furthest"
+    assert longest(disturbed) == 7
     with pytest.raises(ValueError, match="no token"):
-        intruder_figures([Answer(INTRUDER, 0.0)], alone_ms=1)
+        intruder_figures([Answer(INTRUDER, 0.0)], calm, alone_ms=1)
 
 
 def test_runs_are_told_by_median_lowest_and_highest() -> None:
@@ -110,7 +113,8 @@ def rate(tokens_per_s: float, first_p50_ms: float) -> dict[str, float]:
 
 def measured(worse: float) -> list[dict[str, Any]]:
     """Figures of ours that keep every promise exactly when `worse` is 1, and break every one when it is greater."""
-    long = {"calm_p99_ms": 40.0, "disturbed_p99_ms": 100.0 * worse, "alone_ms": 1000.0, "yielded_ms": 300.0}
+    long = {"calm_p50_ms": 30.0, "calm_p99_ms": 40.0, "disturbed_p50_ms": 70.0, "disturbed_p99_ms": 100.0 * worse}
+    long |= {"alone_ms": 1000.0, "yielded_ms": 300.0}
     return [
         cell(Cell(SHORT, 1, logprobs=True), forebay=rate(95 / worse, 105 * worse)),
         cell(Cell(SHORT, 1, logprobs=False), llama_server=rate(100, 100), forebay=rate(1, 1)),
