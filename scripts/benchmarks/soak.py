@@ -4,12 +4,14 @@ usage: scripts/bench soak [--count N] [--seed N]
 
 Ends with 1 unless every request that was accepted and not given up ended as it should, no slot, no waiting place and
 no KV space is left in use, all slots still answer, and memory is flat: it is read when a fifth is done and at the end.
+After every tenth it says on standard error what became of the requests so far; an interrupt ends with that.
 """
 
 import argparse
 import asyncio
 import os
 import pathlib
+import signal
 import sys
 import tempfile
 import threading
@@ -30,6 +32,7 @@ GROWTH_MB, GROWTH_SHARE = 8.0, 0.03
 """Memory is flat if it grows by no more than the greater of the two."""
 
 _REST_TRIES, _REST_S = 100, 0.1
+_INTERRUPTED = 130
 _GAUGES = ("num_requests_running", "num_requests_waiting", "kv_cache_usage_perc")
 
 
@@ -50,16 +53,30 @@ def main() -> None:
     arguments = parser.parse_args()
     console = terminal_console(sys.stderr)
     model = pathlib.Path(os.environ["FOREBAY_TEST_MODEL"]).resolve()
-    with console.step(f"{arguments.count:,} requests") as step:
-        outcome = run(model, arguments.count, arguments.seed, step.progress)
+    signal.signal(signal.SIGTERM, _end)
+    latest = Tally()
+    try:
+        with console.step(f"{arguments.count:,} requests") as step:
+
+            def heard(tally: Tally) -> None:
+                nonlocal latest
+                latest = tally
+                step.progress(tally.total / arguments.count)
+                if tally.total % max(1, arguments.count // 10) == 0:
+                    print(counted(tally), file=sys.stderr)
+
+            outcome = run(model, arguments.count, arguments.seed, heard)
+    except KeyboardInterrupt:
+        print("\n".join([counted(latest), *latest.wrong, "Interrupted: what is left in use was not read."]))
+        sys.exit(_INTERRUPTED)
     print(told(outcome))
     found = problems(outcome)
     print("\n".join(found) if found else "The engine is as it was.")
     sys.exit(1 if found else 0)
 
 
-def run(model: pathlib.Path, count: int, seed: int, progress: Callable[[float], None]) -> Outcome:
-    """Soak an engine of its own."""
+def run(model: pathlib.Path, count: int, seed: int, heard: Callable[[Tally], None]) -> Outcome:
+    """Soak an engine of its own; `heard` is told after each request what became of all so far."""
     settings = Settings(model, cpu_count(), PARALLEL, CONTEXT)
     port, environ = free_port(), {**os.environ, **LlamaCpp().environment(os.environ)}
     base = f"http://127.0.0.1:{port}"
@@ -68,14 +85,14 @@ def run(model: pathlib.Path, count: int, seed: int, progress: Callable[[float], 
         with running(command, f"{base}/health", log, environ) as pid:
             early: list[float] = []
 
-            def done(so_far: int) -> None:
-                if not early and so_far >= count / 5:
+            def done(so_far: Tally) -> None:
+                if not early and so_far.total >= count / 5:
                     early.append(memory_mb([pid]))
-                progress(so_far / count)
+                heard(so_far)
 
             tally = asyncio.run(soak(base, count, seed, done))
             rest = at_rest(base)
-            still = asyncio.run(soak(base, PARALLEL, seed + 1, lambda _done: None))
+            still = asyncio.run(soak(base, PARALLEL, seed + 1, lambda _tally: None))
             return Outcome(tally, rest, still, (early[0], memory_mb([pid])))
 
 
@@ -108,14 +125,26 @@ def problems(outcome: Outcome) -> list[str]:
     return found
 
 
-def told(outcome: Outcome) -> str:
-    """The figures, for people."""
-    tally, (early, late) = outcome.tally, outcome.memory_mb
+def counted(tally: Tally) -> str:
+    """What became of the requests."""
     return (
         f"{tally.total:,} requests: {tally.ended:,} ended, {tally.given_up:,} given up, {tally.refused:,} refused, "
-        f"{len(tally.wrong):,} wrong. Memory {early:.1f} MiB after a fifth, {late:.1f} at the end. "
+        f"{len(tally.wrong):,} wrong."
+    )
+
+
+def told(outcome: Outcome) -> str:
+    """The figures, for people."""
+    early, late = outcome.memory_mb
+    return (
+        f"{counted(outcome.tally)} Memory {early:.1f} MiB after a fifth, {late:.1f} at the end. "
         f"Left in use: {', '.join(f'{name} {value:g}' for name, value in outcome.rest.items())}."
     )
+
+
+def _end(_number: int, _frame: object) -> None:
+    """End as after an interrupt: with the engine."""
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

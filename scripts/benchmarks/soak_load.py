@@ -30,8 +30,8 @@ class Tally:
         return self.ended + self.given_up + self.refused + len(self.wrong)
 
 
-async def soak(base: str, count: int, seed: int, told: Callable[[int], None]) -> Tally:
-    """Ask `count` times, by some clients at once; `told` hears how many are done."""
+async def soak(base: str, count: int, seed: int, told: Callable[[Tally], None]) -> Tally:
+    """Ask `count` times, by some clients at once; `told` hears after each what became of all so far."""
     tally, draw, numbers = Tally(), random.Random(seed), iter(range(count))
     # A connection each: whoever gives up closes it, and it is a new client that comes.
     connector = aiohttp.TCPConnector(limit=0)
@@ -41,7 +41,7 @@ async def soak(base: str, count: int, seed: int, told: Callable[[int], None]) ->
         async def client() -> None:
             for number in numbers:
                 await _one(session, tally, *asked(draw, number))
-                told(tally.total)
+                told(tally)
 
         async with asyncio.TaskGroup() as group:
             for _ in range(CLIENTS):
