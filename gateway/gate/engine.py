@@ -61,7 +61,7 @@ class EngineGate:
         self._slots = slots
         self._headroom = Headroom()
         self._hold_s = _HOLD_S
-        self._held = False
+        self._held = 0
         self._shut_at = math.inf
         """When the first was sent away since the last went in."""
 
@@ -142,8 +142,8 @@ class EngineGate:
         """Its answer is over."""
         entry = self.flight.end(number, now)
         entry.observed_gap_s = entry.gap(now)
-        self._hold_s += _SMOOTHING * (now - entry.sent_at - self._hold_s)
-        self._held = True
+        self._held += 1
+        self._hold_s += max(_SMOOTHING, 1 / self._held) * (now - entry.sent_at - self._hold_s)
         if not entry.telling:
             return
         self.rates.ended(entry, now)

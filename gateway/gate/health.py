@@ -1,6 +1,7 @@
 """Whether an engine gets on, and how many requests it may have while that is in doubt. Pure: times are told.
 
-    shut ──opened──► ramp ──a slot at first, twice as many every second──► up
+    shut ───first──────────────────────────────────────────────────────────► up
+    down ──it is back──► ramp ──a slot at first, twice as many every second──► up
                       ▲                                                    │
                       │ a token came: half the slots at first              │ no stream has got a token for longer than
                       └───────────────────── fenced ◄──────────────────────┘ three times what all prompts should take
@@ -25,6 +26,7 @@ class Health:
     def __init__(self, slots: int) -> None:
         self._slots = slots
         self._open = False
+        self._fell = False
         self._fenced = False
         self._ramp_from = float(slots)
         self._ramp_at = -math.inf
@@ -38,10 +40,11 @@ class Health:
         return self._fenced
 
     def heard(self, now: float, *, ready: bool) -> None:
-        """Who watches the engine says how it is. One that was not ready and is gets its load step by step."""
+        """Who watches the engine says how it is. One that was down and is back gets its load step by step."""
         self._heard_at = now
-        if ready and not self._open:
+        if ready and not self._open and self._fell:
             self._ramp(1.0, now)
+        self._fell = self._fell or (self._open and not ready)
         self._open = ready
 
     def sent(self, now: float, before: int) -> None:
@@ -79,7 +82,7 @@ class Health:
         most = self._slots if age <= _STALE_S else max(1, self._slots // 2)
         if not ramped:
             return most
-        step = self._ramp_from * 2.0 ** min(30.0, math.floor(now - self._ramp_at))
+        step = self._ramp_from * 2.0 ** math.floor(min(30.0, now - self._ramp_at))
         return min(most, int(min(step, float(self._slots))))
 
     def _ramp(self, first: float, now: float) -> None:

@@ -13,10 +13,14 @@ def up(slots: int = 8) -> Health:
     return health
 
 
-def test_a_start_is_gentle() -> None:
-    """One request, and twice as many every second, until all slots are in use."""
+def test_a_return_is_gentle() -> None:
+    """One request, and twice as many every second, until all slots are in use; who was met well has them at once."""
     health = Health(8)
     assert health.ceiling(0, 0.0, 0.0) == 0, "nothing was heard of it"
+    health.heard(1.0, ready=False)
+    health.heard(2.0, ready=True)
+    assert health.ceiling(0, 0.0, 2.0) == 8
+    health.heard(9.0, ready=False)
     health.heard(10.0, ready=True)
     assert [health.ceiling(0, 0.0, 10.0 + second) for second in (0, 0.9, 1, 2, 3, 4)] == [1, 1, 2, 4, 8, 8]
     health.heard(12.0, ready=False)
