@@ -124,10 +124,13 @@ async def test_whole_answers_are_no_standstill() -> None:
     permit = await gate.enter("small", change(whole, ask=ask))
     assert (await rejected(gate, prompt=60)).reason is Reason.LATENCY_OBJECTIVE
     await pass_time(30.0)
-    (await gate.enter("small", applicant(PRO, alone=False, prompt=60))).release()
+    before = gate.reports()[0]
+    for _ in range(2):  # the first one could be to find out whether the forecasts still hold
+        (await gate.enter("small", applicant(PRO, alone=False, prompt=60))).release()
     permit.token(1)
     permit.release()
-    assert gate.states()[0].in_use == 0
+    after = gate.reports()[0]
+    assert (after.prompt_rate, after.reach, after.state.in_use) == (before.prompt_rate, before.reach, 0)
 
 
 async def test_who_waits_is_asked_again_when_a_prompt_has_been_read() -> None:
@@ -139,7 +142,9 @@ async def test_who_waits_is_asked_again_when_a_prompt_has_been_read() -> None:
     await pass_time(1.0)
     assert not waiting.done()
     first.token(1)
+    began = now()
     (await waiting).release()
+    assert now() == began
     first.release()
 
 
@@ -176,3 +181,15 @@ async def test_silence_of_whoever_watches_takes_trust_away() -> None:
     await pass_time(16.0)
     with pytest.raises(Rejected):
         await gate.enter("small", applicant(PRO, alone=False))
+
+
+async def test_nothing_is_learnt_from_those_whom_a_dying_engine_takes_along() -> None:
+    """Their promises are broken, but not by a forecast."""
+    gate = await up()
+    permits = [await gate.enter("small", applicant(PRO)) for _ in range(3)]
+    for permit in permits:
+        permit.doubt()
+    await pass_time(2.0)
+    for permit in permits:
+        permit.release()
+    assert gate.reports()[0].strictness == 1.0
