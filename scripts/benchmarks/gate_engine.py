@@ -10,7 +10,7 @@ from scripts.benchmarks.gate_pace import RecordedPace
 
 
 class Law(NamedTuple):
-    """Seconds: of any step, and more of it for each running sequence, token of context and prompt token; and what a
+    """Seconds: of any evaluation, and more of it for each sequence, token of context and prompt token; and what a
     request needs besides, on its way to its first token.
     """
 
@@ -20,9 +20,17 @@ class Law(NamedTuple):
     prompt: float
     way: float
 
-    def seconds(self, running: int, context: int, prompt: int) -> float:
-        """What such a step takes on a machine of its own."""
-        return self.step + self.sequence * running + self.context * context + self.prompt * prompt
+    def seconds(self, running: int, context: int, prompt: int, prompts: int) -> float:
+        """What a step takes on a machine of its own that has so many running sequences, tokens of their context, and
+        prompt tokens of so many prompts.
+
+        Beside running sequences llama.cpp evaluates a token of every sequence first, and then the rest of the prompts,
+        with its kernels for few tokens and for many.
+        """
+        if not running:
+            return self.step * prompts + self.prompt * prompt
+        rest = self.step + self.prompt * (prompt - prompts) if prompt > prompts else 0.0
+        return self.step + self.sequence * (running + prompts) + self.context * context + rest
 
 
 class Token(NamedTuple):
@@ -72,7 +80,8 @@ class SimulatedEngine:
         running = [row for row in self._rows if self._by_slot[row.slot] not in self._fresh]
         tokens = sum(row.stop - row.start for row in self._rows)
         context = sum(row.start for row in running)
-        return self._law.seconds(len(running), context, tokens - len(running))
+        prompts = len(self._rows) - len(running)
+        return self._law.seconds(len(running), context, tokens - len(running), prompts)
 
     def end(self, seconds: float) -> list[Token]:
         """The step took so long; returns the tokens it made."""

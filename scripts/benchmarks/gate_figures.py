@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 from gateway.prices import NANO, cost
+from gateway.types import Priority
 from scripts.benchmarks.engine_figures import percentile
 from scripts.benchmarks.gate_world import PRICE, Served, Speed
 
@@ -43,7 +44,8 @@ class Difference(NamedTuple):
 
 
 def figures(served: Sequence[Served], speeds: Sequence[Speed]) -> Figures:
-    """Of everything that was offered."""
+    """Of everything that was offered; where batch work came beside it, of what was not that."""
+    served = [each for each in served if each.priority > Priority.BATCH]
     kept = [each for each in served if each.local]
     good = [each for each in kept if not each.missed]
     settled = [each for each in kept if each.sent is not None and _settled(each.sent, speeds)]

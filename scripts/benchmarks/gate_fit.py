@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from scripts.benchmarks.gate_engine import Law, SimulatedEngine
-from scripts.benchmarks.gate_record import CONTEXT, PARALLEL, Recorded
+from scripts.benchmarks.gate_real import CONTEXT, PARALLEL
+from scripts.benchmarks.gate_record import Recorded
 
-_FIRST_GUESS: Final = Law(step=0.015, sequence=0.003, context=1e-6, prompt=0.0037, way=0.01)
+_FIRST_GUESS: Final = Law(step=0.004, sequence=0.01, context=1e-6, prompt=0.0037, way=0.01)
 _ROUNDS: Final = 4
 _FACTORS: Final = (0.6, 0.8, 0.9, 0.97, 1.03, 1.1, 1.25, 1.6)
 

@@ -1,4 +1,4 @@
-"""Every policy under every load, on the simulated engine."""
+"""Every policy under every load, on the simulated engine or a real one."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -8,10 +8,12 @@ from scripts.benchmarks.gate_baselines import Gradient2, NoGate, ScrapeThreshold
 from scripts.benchmarks.gate_figures import Figures, difference, figures, mean
 from scripts.benchmarks.gate_fit import FitError, error, fit
 from scripts.benchmarks.gate_ours import Ours
-from scripts.benchmarks.gate_record import CONTEXT, PARALLEL, Recorded, parts
-from scripts.benchmarks.gate_scenarios import SCENARIOS, capacity
+from scripts.benchmarks.gate_real import CONTEXT, PARALLEL
+from scripts.benchmarks.gate_record import Recorded, parts
+from scripts.benchmarks.gate_scenarios import Scenario, capacity
+from scripts.benchmarks.gate_simulation import Simulation
 from scripts.benchmarks.gate_traffic import TUNING, paced, stretch
-from scripts.benchmarks.gate_world import FIRST_S, Load, Machine, Policy, Served, Simulation
+from scripts.benchmarks.gate_world import FIRST_S, Load, Machine, Policy, Served
 
 OURS: Final = "ours"
 _CAPS: Final = (3, 4, 6, 8)
@@ -19,9 +21,13 @@ _FLAG_CAPS: Final = (6, 8)
 _SHARES: Final = (0.3, 0.4, 0.5, 0.6, 0.8)
 
 _SCHOOL, _FIRST_RATE = 0.75, 100.0
+REAL_POLICIES: Final = ("no gate", "static 8", "two flags 8, 0.5", "scrape threshold", "gradient2", OURS)
+"""Of those that are swept a setting that is good on the simulated engine: a real one takes a minute for each."""
 
 Makers = Mapping[str, Callable[[], Policy]]
 Document = dict[str, Any]
+Player = Callable[[Load, Policy, int], list[Served]]
+"""Puts a policy under a load; the number is that of the stretch."""
 
 
 class Ground(NamedTuple):
@@ -62,29 +68,40 @@ def school(machine: Machine) -> Learnt:
     return one.gate.learnt
 
 
-def measure(ground: Ground, names: Sequence[str], stretches: Sequence[int], told: Callable[[], None]) -> Document:
+class Plan(NamedTuple):
+    """What is measured: which scenarios by name, on which stretches, with which policies, and on which engine."""
+
+    scenarios: Mapping[str, Scenario]
+    stretches: Sequence[int]
+    makers: Makers
+    play: Player
+
+
+def simulated(ground: Ground) -> Player:
+    """On the engine that is simulated."""
+    return lambda load, policy, number: Simulation(ground.machine, load, policy, number).run()
+
+
+def measure(ground: Ground, plan: Plan, told: Callable[[], None]) -> Document:
     """Everything that is printed; `told` is called after each policy of each scenario."""
-    makers = policies(ground.machine)
     cells = []
-    for name in names:
+    for name, scenario in plan.scenarios.items():
+        loads = {number: scenario.load(stretch(number), ground.capacity) for number in plan.stretches}
         runs: dict[str, list[Figures]] = {}
-        for policy, make in makers.items():
-            runs[policy] = [_run(ground, name, make, number) for number in stretches]
+        first: list[Served] = []
+        for policy, make in plan.makers.items():
+            served = {number: plan.play(load, make(), number) for number, load in loads.items()}
+            runs[policy] = [figures(each, loads[number].speeds) for number, each in served.items()]
+            first = served[plan.stretches[0]] if policy == OURS else first
             told()
-        cells.append(_cell(name, runs))
+        cells.append({"scenario": name, "about": scenario.about, **_cell(runs), **_drawn(first, loads)})
     return {
         "law": ground.machine.law._asdict(),
         "error": ground.error._asdict(),
         "capacity": ground.capacity,
-        "stretches": list(stretches),
+        "stretches": list(plan.stretches),
         "cells": cells,
     }
-
-
-def trace(ground: Ground, name: str, number: int) -> tuple[list[Served], Load]:
-    """What becomes of every request of one scenario and stretch with our gate."""
-    load = SCENARIOS[name].load(stretch(number), ground.capacity)
-    return Simulation(ground.machine, load, policies(ground.machine)[OURS](), number).run(), load
 
 
 def best(cell: Document, prefix: str) -> str:
@@ -94,15 +111,9 @@ def best(cell: Document, prefix: str) -> str:
     return chosen
 
 
-def _run(ground: Ground, name: str, make: Callable[[], Policy], number: int) -> Figures:
-    load = SCENARIOS[name].load(stretch(number), ground.capacity)
-    return figures(Simulation(ground.machine, load, make(), number).run(), load.speeds)
-
-
-def _cell(name: str, runs: Mapping[str, Sequence[Figures]]) -> Document:
-    ours = runs[OURS]
+def _cell(runs: Mapping[str, Sequence[Figures]]) -> Document:
+    ours = runs.get(OURS, ())
     return {
-        "scenario": name,
         "policies": {policy: mean(each)._asdict() for policy, each in runs.items()},
         "differences": {
             policy: {
@@ -110,9 +121,17 @@ def _cell(name: str, runs: Mapping[str, Sequence[Figures]]) -> Document:
                 for figure in ("goodput", "token_goodput", "missed", "bill_dollars")
             }
             for policy, each in runs.items()
-            if policy != OURS
+            if ours and policy != OURS
         },
     }
+
+
+def _drawn(served: Sequence[Served], loads: Mapping[int, Load]) -> Document:
+    """What `gate_draw.py` draws of our gate on the first stretch: every request, when it came, where it went, whether
+    its promise was broken, its first token, and what was foretold of that.
+    """
+    requests = [(each.arrival.at, each.local, each.missed, each.first_s, each.foretold) for each in served]
+    return {"requests": requests, "speeds": list(next(iter(loads.values())).speeds)}
 
 
 def _static(cap: int) -> Callable[[], Policy]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from local_models.llama.pace import Left, Pace
-from local_models.llama.shares import Shares, share
+from local_models.llama.shares import Shares, crowd, share
 
 _STRETCH: Final = 2.25
 _MEMORY: Final = 0.2
@@ -16,10 +16,10 @@ _OUTLIER: Final = 2.0
 
 
 class RecordedPace(Pace):
-    """As many tokens as fit into what the streams can spare, half of them for the first prompt."""
+    """As many tokens as fit into what the streams can spare, half of them for the first prompt; a crowd gets a step."""
 
     def __init__(self, slots: int) -> None:
-        super().__init__(slots, Shares(crowd=0))
+        super().__init__(slots, Shares())
         self._steps: list[float | None] = [None] * (slots + 1)
         self._token: float | None = None
 
@@ -41,7 +41,8 @@ class RecordedPace(Pace):
         else:
             room = (_STRETCH - 1) * step
             budget = shares.beside if self._token * shares.beside <= room else int(room / self._token)
-        return share([prompt.tokens for prompt in prompts], max(shares.least, budget))
+        remaining = [prompt.tokens for prompt in prompts]
+        return crowd(remaining, running, shares) or share(remaining, max(shares.least, budget))
 
     def _nearest(self, running: int) -> float | None:
         known = [count for count, seconds in enumerate(self._steps) if seconds is not None]

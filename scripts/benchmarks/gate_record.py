@@ -1,32 +1,21 @@
 """A recording of the CPU engine under the traffic of `gate`, which the simulated engine is fitted to and judged by.
 
-The real engine's loop, scheduler and decoding, with one thread, in this process, on the clock of its own CPU time: what
-else the machine does meanwhile does not count, and while the engine has nothing to do the clock jumps.
+The real engine with all cores, over HTTP, with nothing before it: to be made while the machine does nothing else.
 """
 
 import csv
 import datetime as dt
 import pathlib
 import platform
-import queue
-import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, NamedTuple
 
-import numpy as np
-
-from local_models.llama.context import Context
-from local_models.llama.jobs import Command, Delta, Job
-from local_models.llama.log import LlamaLog
-from local_models.llama.loop import Loop
-from local_models.llama.model import Model
-from local_models.llama.sampling import Sampling
-from local_models.llama.scheduler import Scheduler
-from local_models.llama.shares import Shares
-from scripts.benchmarks import engine_prompts as prompts
+from local_models.hardware import cpu_count
+from scripts.benchmarks.gate_baselines import NoGate
+from scripts.benchmarks.gate_real import PARALLEL, play, real_engine
 from scripts.benchmarks.gate_traffic import Arrival
+from scripts.benchmarks.gate_world import Load
 
-PARALLEL, CONTEXT = 8, 1024
 RECORDING: Final = pathlib.Path(__file__).parent / "traffic" / "engine-recording.csv"
 
 
@@ -40,68 +29,23 @@ class Recorded(NamedTuple):
     last: float
 
 
-class _Clock:
-    """CPU time of this process, and the jumps."""
-
-    def __init__(self) -> None:
-        self._ahead = -time.process_time()
-
-    def now(self) -> float:
-        """Seconds since it was made."""
-        return time.process_time() + self._ahead
-
-    def zero(self) -> None:
-        """From here on."""
-        self._ahead -= self.now()
-
-    def jump(self, to: float) -> None:
-        """Nothing happens until then."""
-        self._ahead += max(0.0, to - self.now())
-
-
 def record(file: pathlib.Path, arrivals: Sequence[Arrival], told: Callable[[float], None]) -> list[Recorded]:
     """Ask an engine, each request when it is due; `told` is how far it is."""
-    log = LlamaLog()
-    model, shares = Model(file, log), Shares(crowd=0)
-    batch = PARALLEL + max(shares.alone, shares.beside)
-    context = Context(model, log, parallel=PARALLEL, context=CONTEXT, threads=1, batch=batch)
-    commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
-    clock = _Clock()
-    loop = Loop(model.vocabulary, context, Scheduler(PARALLEL, shares), commands, clock.now)
-    loop.warm_up()
-    jobs = [_job(model, number, each) for number, each in enumerate(arrivals)]
-    times: list[list[float]] = [[] for _ in jobs]
-    asked, over = 0, 0
-    clock.zero()
-    while over < len(jobs):
-        if asked == over:
-            clock.jump(arrivals[asked].at)
-        while asked < len(jobs) and arrivals[asked].at <= clock.now():
-            commands.put(jobs[asked])
-            asked += 1
-        loop.obey()
-        for event in loop.step():
-            if isinstance(event, Delta):
-                times[event.job].append(event.at)
-                over += event.finish is not None
-        told(over / len(jobs))
-    context.close()
-    model.close()
+    with real_engine(file) as base:
+        for_warmth = [arrivals[0]._replace(at=0.0)] * 2
+        play(base, Load(for_warmth), NoGate(), 0)
+        served = play(base, Load(arrivals), NoGate(), 0, told)
     return [
-        Recorded(each.at, job.prompt.size, len(tokens), tokens[0], tokens[-1])
-        for each, job, tokens in zip(arrivals, jobs, times, strict=True)
+        Recorded(each.sent or 0.0, each.arrival.prompt, each.arrival.answer, each.first, each.last or 0.0)
+        for each in served
     ]
-
-
-def _job(model: Model, number: int, arrival: Arrival) -> Job:
-    text = f"{prompts.words(arrival.prompt, f'{number}')} Tell me a very long story."
-    tokens = model.vocabulary.tokenize(text, add_special=True, parse_special=False)[: arrival.prompt]
-    return Job(number, np.array(tokens, dtype=np.int32), 1, Sampling(temperature=0.0), arrival.answer)
 
 
 def write(file: pathlib.Path, model: pathlib.Path, rows: Iterable[Recorded]) -> None:
     """Keep a recording, and say of what it is."""
-    about = f"local_models/llama with {model.name}, 1 thread, CPU time, {PARALLEL} slots, {platform.machine()}"
+    about = (
+        f"local_models/llama with {model.name}, {cpu_count()} cores, {PARALLEL} slots, {platform.machine()}, over HTTP"
+    )
     with file.open("w", encoding="utf-8", newline="") as out:
         out.write(f"# {about}; recorded {dt.datetime.now(tz=dt.UTC):%Y-%m-%d} by scripts/bench gate\n")
         writer = csv.writer(out, lineterminator="\n")

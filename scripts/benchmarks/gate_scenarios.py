@@ -12,8 +12,9 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from scripts.benchmarks.gate_baselines import NoGate
+from scripts.benchmarks.gate_simulation import Simulation
 from scripts.benchmarks.gate_traffic import Arrival, paced, stretch
-from scripts.benchmarks.gate_world import Load, Machine, Simulation, Speed
+from scripts.benchmarks.gate_world import Load, Machine, Speed
 
 _FULL: Final = (Speed(0.0, 1.0),)
 _HOG: Final = (Speed(0.0, 1.0), Speed(60.0, 0.35), Speed(85.0, 1.0), Speed(150.0, 0.35), Speed(175.0, 1.0))
@@ -90,6 +91,42 @@ SCENARIOS: Final = MappingProxyType(
         "hang": Scenario("no step for 15 s, at half of the capacity", _at(0.5, _HANG)),
     }
 )
+
+
+_REAL_HOG: Final = (Speed(0.0, 1.0), Speed(20.0, 0.35), Speed(35.0, 1.0))
+_REAL_COUNT: Final = 60
+"""Requests of a stretch that a real engine is asked."""
+
+
+def _few(
+    load: Callable[[Sequence[Arrival], float], Load], count: int = _REAL_COUNT
+) -> Callable[[Sequence[Arrival], float], Load]:
+    return lambda arrivals, capacity: load(arrivals[:count], capacity)
+
+
+def _flood(arrivals: Sequence[Arrival], capacity: float) -> Load:
+    """A quarter of them is interactive, at half of the capacity; the others come meanwhile."""
+    some = len(arrivals) // 4
+    mine = paced(arrivals[:some], 0.5 * capacity)
+    flood = paced(arrivals[some:], (len(arrivals) - some) * 0.5 * capacity / some)
+    return Load(mine, batch=flood)
+
+
+def _alone(arrivals: Sequence[Arrival], capacity: float) -> Load:
+    return _flood(arrivals, capacity)._replace(batch=())
+
+
+REAL: Final = MappingProxyType(
+    {
+        "0.5x": Scenario("half of the capacity", _few(_at(0.5)), constant=True),
+        "1.2x": Scenario("1.2 times the capacity", _few(_at(1.2)), constant=True),
+        "2.5x": Scenario("2.5 times the capacity", _few(_at(2.5)), constant=True),
+        "hog": Scenario("a process per core takes the box for 15 s, 0.8 times the capacity", _few(_at(0.8, _REAL_HOG))),
+        "alone": Scenario("half of the capacity", _few(_alone, 2 * _REAL_COUNT), constant=True),
+        "flood": Scenario("the same beside three times as much of batch", _few(_flood, 2 * _REAL_COUNT), constant=True),
+    }
+)
+"""For a real engine, which takes the time that it takes: about a minute each."""
 
 
 def capacity(machine: Machine, stretches: Sequence[int]) -> float:

@@ -1,12 +1,11 @@
 """The figures of `gate` for people."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
 from scripts.benchmarks.gate_figures import Difference
 from scripts.benchmarks.gate_measure import OURS, Document, best
-from scripts.benchmarks.gate_scenarios import SCENARIOS
 
 _COLUMNS: Final = (
     ("goodput %", "goodput", 1),
@@ -28,13 +27,14 @@ def table(found: Document) -> str:
     """A block per scenario, a line per policy; of swept ones the setting that was best there, in hindsight."""
     lines = [fit_line(found), f"capacity {found['capacity']:.2f} requests/s; stretches {found['stretches']}"]
     for cell in found["cells"]:
-        lines += ["", f"{cell['scenario']}: {SCENARIOS[cell['scenario']].about}"]
+        lines += ["", f"{cell['scenario']}: {cell['about']}"]
         lines.append(" " * _NAME + "".join(f"{title:>{_WIDTH}}" for title, _, _ in _COLUMNS))
-        shown = [name for name in cell["policies"] if not name.startswith(_SWEPT)]
-        shown[1:1] = [best(cell, prefix) for prefix in _SWEPT]
+        swept = [best(cell, prefix) for prefix in _SWEPT if _any(cell, prefix)]
+        shown = [name for name in cell["policies"] if name in swept or not name.startswith(_SWEPT)]
         lines += [_row(name, cell["policies"][name]) for name in shown]
-        flags = best(cell, "two flags")
-        lines.append(f"{OURS} less {flags}: {_differences(cell['differences'][flags])}")
+        lines += [
+            f"{OURS} less {name}: {_differences(cell['differences'][name])}" for name in swept if cell["differences"]
+        ]
     return "\n".join(lines)
 
 
@@ -47,6 +47,14 @@ def fit_line(found: Document) -> str:
         f"whole answer {100 * error['whole_bias']:+.0f} % (off by {100 * error['whole_error']:.0f} %); "
         f"p99 of the first token × {error['first_p99']:.2f}."
     )
+
+
+def _compared(cell: Document, names: Sequence[str]) -> list[str]:
+    return [name for name in names if name in cell["differences"]]
+
+
+def _any(cell: Document, prefix: str) -> bool:
+    return any(name.startswith(prefix) for name in cell["policies"])
 
 
 def _row(name: str, figures: Mapping[str, float]) -> str:

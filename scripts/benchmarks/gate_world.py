@@ -1,25 +1,20 @@
-"""What a policy is put through: arrivals, an engine whose speed changes, a cloud, and time that is only counted."""
+"""What a policy is put through, and what it is told: arrivals, an engine whose speed changes, and a cloud."""
 
-import heapq
-import math
-import random
 from collections.abc import Sequence
 from enum import Enum
 from typing import Final, NamedTuple, Protocol
 
 from gateway.types import Price, Priority
-from scripts.benchmarks.gate_engine import Law, SimulatedEngine
+from scripts.benchmarks.gate_engine import Law
 from scripts.benchmarks.gate_traffic import Arrival
 
-FIRST_S: Final = 6.0
-"""The objective for the first token: half as long again as the longest prompts take on an idle engine."""
+FIRST_S: Final = 3.0
+"""The objective for the first token: three quarters longer than the longest prompts take on an idle engine."""
 GAP_S: Final = 0.3
-"""The objective for the mean time between tokens of an answer: twice what all slots take beside a prompt."""
+"""The objective for the mean time between tokens of an answer: half as long again as all slots take beside a prompt."""
 PRICE: Final = Price(input=250_000_000, output=2_000_000_000)
 """Of the cloud, in nano-dollars per million tokens: the mid tier of the example configurations."""
-_CLOUD_FIRST_S, _CLOUD_SPREAD = 0.6, 0.4
-"""Median and sigma of the logarithm: made up."""
-_SCRAPE_S: Final = 0.05
+SCRAPE_S: Final = 0.05
 _LEARNT: Final = 0.05
 
 
@@ -131,100 +126,7 @@ class Machine(NamedTuple):
     context: int
 
 
-class Simulation:
-    """One policy under one load."""
-
-    def __init__(self, machine: Machine, load: Load, policy: Policy, seed: int) -> None:
-        self._engine = SimulatedEngine(machine.slots, machine.slots * machine.context, machine.law)
-        self._way = machine.law.way
-        self._load = load
-        self._policy = policy
-        self._random = random.Random(seed)
-        self._offers: list[tuple[Request, Arrival]] = []
-        self._waiting: list[tuple[int, int]] = []
-        self._sent: dict[int, float] = {}
-        self._first: dict[int, float] = {}
-        self._served: dict[int, Served] = {}
-        self._now = 0.0
-        self._step_ends = math.inf
-        self._step_began = 0.0
-
-    def run(self) -> list[Served]:
-        """Until the last request is over; in the order of arrival."""
-        self._offers = _requests(self._load)
-        asked, scraped = 0, 0.0
-        while len(self._served) < len(self._offers):
-            due = self._offers[asked][0].at if asked < len(self._offers) else math.inf
-            self._now = min(due, self._step_ends, scraped)
-            if self._now == scraped:
-                self._policy.scraped(Gauges(self._engine.waiting, self._engine.usage), self._now)
-                scraped += _SCRAPE_S
-                self._offer_again()
-            elif self._now == self._step_ends:
-                self._end_step()
-            else:
-                self._offer(asked)
-                asked += 1
-            if self._step_ends == math.inf:
-                self._begin_step()
-        return [self._served[number] for number in range(len(self._offers))]
-
-    def _offer(self, number: int) -> Verdict:
-        request, arrival = self._offers[number]
-        verdict = self._policy.offer(request, self._now)
-        if verdict is Verdict.ADMIT:
-            self._sent[number] = self._now
-            self._engine.ask(number, arrival.prompt, arrival.answer)
-        elif verdict is Verdict.SPILL:
-            first = self._now + self._random.lognormvariate(math.log(_CLOUD_FIRST_S), _CLOUD_SPREAD)
-            self._served[number] = Served(arrival, request.priority, request.objective_s, None, first, None, None)
-        elif (-request.priority, number) not in self._waiting:
-            heapq.heappush(self._waiting, (-request.priority, number))
-        return verdict
-
-    def _offer_again(self) -> None:
-        """Whoever waits, in their order, until somebody of a class has to go on waiting."""
-        if not self._waiting:
-            return
-        stuck: set[int] = set()
-        left = []
-        for rank, number in sorted(self._waiting):
-            if rank in stuck or self._offer(number) is Verdict.WAIT:
-                stuck.add(rank)
-                left.append((rank, number))
-        self._waiting = left
-
-    def _begin_step(self) -> None:
-        seconds = self._engine.begin()
-        if seconds is not None:
-            self._step_began = self._now
-            self._step_ends = _lasting(self._load.speeds, self._now, seconds)
-
-    def _end_step(self) -> None:
-        self._step_ends = math.inf
-        for number, first, last in self._engine.end(self._now - self._step_began):
-            self._policy.token(number, self._now)
-            if first:
-                self._first[number] = self._now + self._way
-            if last:
-                self._policy.ended(number, self._now)
-                self._over(number)
-        self._offer_again()
-
-    def _over(self, number: int) -> None:
-        request, arrival = self._offers[number]
-        self._served[number] = Served(
-            arrival,
-            request.priority,
-            request.objective_s,
-            self._sent[number],
-            self._first[number],
-            self._now + self._way,
-            self._policy.predicted(number),
-        )
-
-
-def _requests(load: Load) -> list[tuple[Request, Arrival]]:
+def requests(load: Load) -> list[tuple[Request, Arrival]]:
     """All arrivals in order, each with what is known of the kind when it comes."""
     found: list[tuple[Request, Arrival]] = []
     expected: dict[str, float] = {}
@@ -236,17 +138,3 @@ def _requests(load: Load) -> list[tuple[Request, Arrival]]:
         found.append((Request(number, at, each.prompt, max(1, round(mean)), priority, objective), each))
         expected[each.kind] = mean + _LEARNT * (each.answer - mean)
     return found
-
-
-def _lasting(speeds: Sequence[Speed], began: float, seconds: float) -> float:
-    """When a step ends that takes so many seconds at full speed."""
-    now, left = began, seconds
-    for place, speed in enumerate(speeds):
-        until = speeds[place + 1].at if place + 1 < len(speeds) else math.inf
-        if until <= now:
-            continue
-        if speed.share * (until - now) >= left:
-            return now + left / speed.share
-        left -= speed.share * (until - now)
-        now = until
-    raise ValueError("the engine stands still for good")

@@ -11,9 +11,10 @@ from scripts.benchmarks.gate_baselines import Gradient2, NoGate, ScrapeThreshold
 from scripts.benchmarks.gate_engine import Law
 from scripts.benchmarks.gate_figures import difference, figures
 from scripts.benchmarks.gate_fit import error, fit, replay
-from scripts.benchmarks.gate_measure import OURS, Ground, best, measure, policies
+from scripts.benchmarks.gate_measure import OURS, Ground, Plan, best, measure, policies, simulated
 from scripts.benchmarks.gate_record import Recorded, parts, read, record, write
 from scripts.benchmarks.gate_scenarios import SCENARIOS, capacity
+from scripts.benchmarks.gate_simulation import Simulation
 from scripts.benchmarks.gate_table import table
 from scripts.benchmarks.gate_traffic import HELD_OUT, TUNING, Arrival, paced, stretch
 from scripts.benchmarks.gate_world import (
@@ -23,7 +24,6 @@ from scripts.benchmarks.gate_world import (
     Machine,
     Request,
     Served,
-    Simulation,
     Speed,
     Verdict,
 )
@@ -83,13 +83,13 @@ def test_a_slower_engine_takes_longer_and_a_stopped_one_waits() -> None:
 def test_a_law_is_found_again_in_what_it_made() -> None:
     """From a recording made by a known law, and it foretells requests that it was not fitted to."""
     rows = [Recorded(each.at, each.prompt, each.answer, 0.0, 0.0) for each in paced(stretch(1)[:60], 1.0)]
-    true = Law(step=0.011, sequence=0.004, context=1e-6, prompt=0.006, way=0.02)
+    true = Law(step=0.006, sequence=0.008, context=1e-6, prompt=0.005, way=0.02)
     found = fit(replay(rows, true))
     assert found.prompt == pytest.approx(true.prompt, rel=0.1)
     others = [Recorded(each.at, each.prompt, each.answer, 0.0, 0.0) for each in paced(stretch(5)[:60], 0.8)]
     off = error(replay(others, true), found)
     assert off.first_error < 0.1
-    assert off.whole_error < 0.1
+    assert off.whole_error < 0.15
     assert error(replay(others, true), true).first_error == pytest.approx(0)
 
 
@@ -103,15 +103,16 @@ def test_a_recording_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert busy == [Recorded(0.0, 10, 1, 1.0, 1.0)]
 
 
-def test_the_engine_is_recorded_on_a_clock_that_only_work_moves(model_path: Path) -> None:
-    """Three requests of the real engine: the third comes a minute later, which takes no time, and none has to wait."""
-    arrivals = [Arrival(0.0, "conv", 20, 3), Arrival(0.1, "conv", 10, 2), Arrival(60.0, "conv", 5, 1)]
+def test_the_engine_is_recorded_over_http(model_path: Path) -> None:
+    """Three requests of the real engine, each when it is due, with the lengths that they really had."""
+    arrivals = [Arrival(0.0, "conv", 20, 3), Arrival(0.1, "conv", 10, 2), Arrival(0.2, "conv", 30, 1)]
     told: list[float] = []
     rows = record(model_path, arrivals, told.append)
-    assert [(row.sent, row.prompt, row.answer) for row in rows] == [(0.0, 20, 3), (0.1, 10, 2), (60.0, 5, 1)]
-    assert all(row.sent < row.first <= row.last for row in rows)
-    assert rows[2].first > 60 > rows[1].last
-    assert told[-1] == 1
+    assert [row.answer for row in rows] == [3, 2, 1]
+    assert [row.prompt for row in rows] == [pytest.approx(wanted, abs=3) for wanted in (20, 10, 30)]
+    assert [row.sent for row in rows] == sorted(row.sent for row in rows)
+    assert all(each.at - 0.01 < row.sent < row.first <= row.last for each, row in zip(arrivals, rows, strict=True))
+    assert told
 
 
 def test_the_recording_in_the_repository_is_of_a_real_engine() -> None:
@@ -198,8 +199,10 @@ def test_everything_is_measured_and_printed_with_the_error_of_the_fit() -> None:
     rows = [Recorded(each.at, each.prompt, each.answer, 0.0, 0.0) for each in paced(stretch(1)[:20], 0.5)]
     basis = Ground(MACHINE, error(replay(rows, LAW), LAW._replace(prompt=0.005)), capacity(MACHINE, TUNING[:1]))
     told: list[None] = []
-    found = measure(basis, ["hog"], HELD_OUT[:1], lambda: told.append(None))
-    assert len(told) == len(policies(MACHINE))
+    makers = policies(MACHINE)
+    plan = Plan({"hog": SCENARIOS["hog"]}, HELD_OUT[:1], makers, simulated(basis))
+    found = measure(basis, plan, lambda: told.append(None))
+    assert len(told) == len(makers)
     printed = table(json.loads(json.dumps(found)))
     assert "The simulated engine beside a recording" in printed
     assert SCENARIOS["hog"].about in printed
