@@ -24,13 +24,14 @@ class Kind:
 
 @dataclass(slots=True)
 class Caller:
-    """One request, and its answer as far as it has come; when it ended is told by the monotonic clock."""
+    """One request, and its answer as far as it has come; when it began and ended is told by the monotonic clock."""
 
     name: str
     kind: str
     raw: bytes = b""
     response: httpx.Response | None = None
     pieces: int = 0
+    began_at: float = float("inf")
     ended_at: float = float("inf")
 
     @property
@@ -100,6 +101,7 @@ class Crowd:
             async for data in response.aiter_raw():
                 caller.raw += data
                 caller.pieces += 1
+                caller.began_at = min(caller.began_at, time.monotonic())
                 async with self._news:
                     self._news.notify_all()
         caller.ended_at = time.monotonic()

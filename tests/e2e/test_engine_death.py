@@ -1,4 +1,6 @@
-"""`kill -9` of the engine under fifty streams, ten times; and once it is stopped for a while."""
+"""`kill -9` of the engine under fifty streams, ten times; and once it is stopped for a while: numbers 7 and 6 of the
+reference's acceptance tests of the gate (gate.md §6.10), on a real CPU engine.
+"""
 
 import asyncio
 import logging
