@@ -61,13 +61,15 @@ class Caller:
         self._tokens = tokens
 
     async def closed(self, clients: int, seconds: float) -> None:
-        """Each client asks again and again; what runs when the time is over is heard to its end."""
+        """Each client asks, and again and again; what runs when the time is over is heard to its end."""
         until = time.monotonic() + seconds
 
         async def client(number: int) -> None:
             chosen = random.Random(number)
-            while time.monotonic() < until:
+            while True:
                 ending = await self.ask(chosen)
+                if time.monotonic() >= until:
+                    return
                 if ending is not Ending.ANSWERED:
                     # What is answered elsewhere costs this box nothing: it must not be flooded with more of it.
                     await asyncio.sleep(_PAUSE_S)

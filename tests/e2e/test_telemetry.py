@@ -25,6 +25,8 @@ ROOT = Path(__file__).parents[2]
 COUNTS = ("_total", "_count")
 SUMS = ("forebay_tokens_total", "forebay_cost_usd_total")
 """Counters that are compared with the ledger instead of a table."""
+PASSING = ("forebay_ledger_pending", "forebay_gate_gap_seconds")
+"""Gauges that change by themselves."""
 
 
 def rest(stack: Stack, faults: FaultServer) -> None:
@@ -56,9 +58,11 @@ def scraped(stack: Stack) -> Samples:
 
 
 def added(before: Samples, after: Samples) -> Samples:
-    """What was added to each sample, where anything was; what waits for the ledger comes and goes."""
+    """What was added to each sample, where anything was; what waits for the ledger comes and goes, and what is known of
+    the time between tokens goes with time.
+    """
     changes = {name: value - before.get(name, 0.0) for name, value in after.items()}
-    return {name: change for name, change in changes.items() if change and name != "forebay_ledger_pending"}
+    return {name: change for name, change in changes.items() if change and not name.startswith(PASSING)}
 
 
 def counts(found: Samples) -> Samples:
