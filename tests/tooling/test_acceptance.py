@@ -47,7 +47,7 @@ def test_every_request_is_counted_by_how_it_ended(server: FaultServer, behaviour
     server.always("auto", behaviour)
 
     async def once(caller: Caller) -> None:
-        await caller.closed(1, 0.001)
+        await caller.closed(1, 0.0)
 
     (request,) = asked(f"{server.url}/v1/chat/completions", 8, once)
     assert request.ending is ending, request
