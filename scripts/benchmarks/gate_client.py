@@ -75,8 +75,11 @@ class Client:
             async for data in stream_events(response):
                 if data != b"[DONE]":
                     self._note(number, msgspec.json.decode(data), times, usage)
-        if not times or not usage:
-            raise WrongAnswerError("a stream without a token, or without its end")
+        if not usage:
+            raise WrongAnswerError("a stream without its end")
+        if not times:
+            # The model had nothing to say: its first token was the last.
+            self._tell(number, times)
         self._door.policy.ended(number, self._now())
         lengths = arrival._replace(prompt=usage["prompt_tokens"], answer=usage["completion_tokens"])
         self._door.ended(number, times[0], times[-1], lengths)
@@ -87,9 +90,12 @@ class Client:
             raise WrongAnswerError(f"an error: {event['error']}")
         usage.update(event.get("usage") or {})
         if any(choice.get("text") for choice in event.get("choices", ())):
-            times.append(self._now())
-            self._door.policy.token(number, times[-1])
-            self._door.offer_again(times[-1])
+            self._tell(number, times)
+
+    def _tell(self, number: int, times: list[float]) -> None:
+        times.append(self._now())
+        self._door.policy.token(number, times[-1])
+        self._door.offer_again(times[-1])
 
     async def _scrape(self) -> None:
         while True:
