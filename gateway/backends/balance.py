@@ -7,7 +7,7 @@ says it has and we have not sent, as of its last scrape.
 
 import math
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from gateway.messages import Message
@@ -39,14 +39,17 @@ class Balancer:
         self._replicas = replicas
         self._others = {each.url: max(0, (each.requests or 0) - self._ours[each.url]) for each in replicas}
 
-    def choose(self, now: float, prefixes: Sequence[int] = ()) -> str | None:
+    def choose(self, now: float, prefixes: Sequence[int] = (), tried: Collection[str] = ()) -> str | None:
         """The url of the one that is to answer; None while none takes requests. `now` is monotonic, `prefixes` stand
-        for beginnings of the prompt, the longest first.
+        for beginnings of the prompt, the longest first. Those that were `tried` are not asked once more.
+
+        One that wavers or is doubted is asked where nobody better is left: one bad answer of each shuts nobody out.
         """
-        able = [each for each in self._replicas if each.ready and self._trusted(each.url, now)]
+        able = [each for each in self._replicas if each.ready and each.url not in tried]
         if not able:
             return None
-        ready = [each.url for each in able if not each.wavering] or [each.url for each in able]
+        trusted = [each for each in able if self._trusted(each.url, now)] or able
+        ready = [each.url for each in trusted if not each.wavering] or [each.url for each in trusted]
         loads = {url: self._load(url) for url in ready}
         most = math.ceil(SHARE * (sum(loads.values()) + 1) / len(ready))
         homes = (self._homes.get(prefix) for prefix in prefixes)
@@ -68,7 +71,7 @@ class Balancer:
         self._ours[url] -= 1
 
     def doubt(self, url: str, now: float) -> None:
-        """It takes no connections, or broke one off: not to be asked again before it will have been looked at."""
+        """It takes no connections, or broke one off: the last to be asked until it will have been looked at."""
         self._doubted[url] = now
 
     def _trusted(self, url: str, now: float) -> bool:

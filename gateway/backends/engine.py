@@ -73,7 +73,9 @@ class EngineAddress:
         balancer, clock = self._balancer, asyncio.get_running_loop().time
         balancer.see(replicas)
         broken: Broken | Unreachable | None = None
-        while (url := balancer.choose(clock(), prefixes)) is not None:
+        tried: set[str] = set()
+        while (url := balancer.choose(clock(), prefixes, tried)) is not None:
+            tried.add(url)
             balancer.sent(url)
             try:
                 return url, await send(url)

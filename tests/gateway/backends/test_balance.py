@@ -81,6 +81,18 @@ def test_whose_checks_fail_is_asked_last_and_who_is_away_never() -> None:
     assert balancer(replica(A, ready=False), replica(B, ready=False)).choose(0.0) is None
 
 
+def test_when_all_are_doubted_they_are_asked_all_the_same() -> None:
+    """A request that each of them breaks off must not shut out the others; nobody is asked twice for it."""
+    made = balancer(replica(A), replica(B))
+    for url in (A, B):
+        made.doubt(url, 10.0)
+    first = made.choose(10.5)
+    assert first is not None
+    second = made.choose(10.5, (), {first})
+    assert {first, second} == {A, B}
+    assert made.choose(10.5, (), {A, B}) is None
+
+
 def test_who_takes_no_connection_is_not_asked_until_it_was_looked_at() -> None:
     """A server that nobody scrapes is never seen otherwise than before: the doubt passes by itself."""
     made = balancer(replica(A), replica(B, 5))
