@@ -56,6 +56,11 @@ class Priority(IntEnum):
     NORMAL = 1
     INTERACTIVE = 2
 
+    @property
+    def in_engines(self) -> int:
+        """The same as engines have it: lower goes first, and what nothing is said of has 0."""
+        return Priority.NORMAL - self
+
 
 class Capability(StrEnum):
     """What a request may need and a backend may lack.

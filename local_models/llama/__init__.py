@@ -6,7 +6,7 @@ One request, from bytes to bytes:
    `template` and the vocabulary of `model` give tokens, `gbnf` writes the grammar of a JSON schema.
 2. `engine` hands the job to the owner thread (`worker`) and keeps an inbox for what comes back.
 3. The owner thread (`loop`) decodes batch after batch in `context`; `scheduler` decides what goes into each,
-   `shares` how much of a prompt, `prefixes` what of it need not be evaluated again.
+   `priority` who goes first, `shares` how much of a prompt, `prefixes` what of it need not be evaluated again.
    `sequence` turns a row of logits into the next token (`sampling`, `constrained`, `grammar`), its log-probabilities
    (`logprobs`) and the text that may be sent (`textstream`).
 4. `answers` shapes the events of the inbox as OpenAI's `objects`, whole or streamed; `connection` sends them. A closed

@@ -157,6 +157,7 @@ class Asks:
         job = Job(
             number=number,
             prompt=np.array(tokens, dtype=np.int32),
+            priority=request.priority or 0,
             choices=request.n or 1,
             sampling=self._sampling(request),
             max_tokens=min(limit or room, room),

@@ -37,6 +37,8 @@ class Job:
     """What puts an answer that begins without a grammar under one."""
     shown: Mapping[int, bytes] = field(default_factory=dict)
     """Control tokens that are part of the answer, and their texts."""
+    priority: int = 0
+    """Lower goes first."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -18,7 +18,8 @@ from local_models.llama.context import Batch
 from local_models.llama.errors import Code
 from local_models.llama.jobs import Began, Broke, Cancel, Command, Delta, Event, Gone, Job, Order, Snapshot
 from local_models.llama.model import Vocabulary
-from local_models.llama.scheduler import Key, Ready, Row, Scheduler, Start
+from local_models.llama.scheduler import Ready, Row, Scheduler, Start
+from local_models.llama.seats import Key
 from local_models.llama.sequence import Sequence
 
 _logger = logging.getLogger(__name__)
@@ -118,7 +119,7 @@ class Loop:
             self._jobs[command.number] = command
             self._left[command.number] = command.choices
             for choice in range(command.choices):
-                self._scheduler.enqueue(Key(command.number, choice), command.prompt)
+                self._scheduler.enqueue(Key(command.number, choice), command.prompt, command.priority)
         elif isinstance(command, Cancel):
             self._give_up(command.job)
         else:

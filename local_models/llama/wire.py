@@ -16,6 +16,8 @@ Choices = Annotated[int, Meta(ge=1, le=8)]
 TopLogprobs = Annotated[int, Meta(ge=0, le=20)]
 TopK = Annotated[int, Meta(ge=-1, le=1_000_000)]
 Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+Priority = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
+"""As in vLLM: lower goes first."""
 StopText = Annotated[str, Meta(min_length=1, max_length=1_000)]
 StopTexts = Annotated[list[StopText], Meta(max_length=16)]
 ToolName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,128}$")]
@@ -122,6 +124,7 @@ class Request(msgspec.Struct):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     response_format: ResponseFormat | None = None
+    priority: Priority | None = None
 
 
 class ChatRequest(Request, kw_only=True):

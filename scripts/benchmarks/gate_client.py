@@ -69,7 +69,7 @@ class Client:
     async def _ask(self, number: int, arrival: Arrival) -> None:
         times: list[float] = []
         usage: dict[str, int] = {}
-        async with self._session.post("/v1/completions", json=_body(number, arrival)) as response:
+        async with self._session.post("/v1/completions", json=self._body(number, arrival)) as response:
             if response.status != 200:
                 raise WrongAnswerError(f"status {response.status}: {(await response.text())[:1000]}")
             async for data in stream_events(response):
@@ -84,6 +84,19 @@ class Client:
         lengths = arrival._replace(prompt=usage["prompt_tokens"], answer=usage["completion_tokens"])
         self._door.ended(number, times[0], times[-1], lengths)
         self._door.offer_again(self._now())
+
+    def _body(self, number: int, arrival: Arrival) -> dict[str, Any]:
+        request, _ = self._door.offers[number]
+        count = max(1, round((arrival.prompt - _STORY_TOKENS) * _WORDS_PER_TOKEN))
+        return {
+            "model": "bench",
+            "prompt": f"{prompts.words(count, f'{arrival}{number}')} {_STORY}",
+            "max_tokens": arrival.answer,
+            "temperature": 0,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "priority": request.priority.in_engines,
+        }
 
     def _note(self, number: int, event: Any, times: list[float], usage: dict[str, int]) -> None:
         if "error" in event:
@@ -128,15 +141,3 @@ def _raise_from(tasks: Sequence["asyncio.Task[None]"]) -> None:
     for task in tasks:
         if task.done():
             task.result()
-
-
-def _body(number: int, arrival: Arrival) -> dict[str, Any]:
-    count = max(1, round((arrival.prompt - _STORY_TOKENS) * _WORDS_PER_TOKEN))
-    return {
-        "model": "bench",
-        "prompt": f"{prompts.words(count, f'{arrival}{number}')} {_STORY}",
-        "max_tokens": arrival.answer,
-        "temperature": 0,
-        "stream": True,
-        "stream_options": {"include_usage": True},
-    }

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from local_models.llama.scheduler import Key, Row, Scheduler
+from local_models.llama.scheduler import Row, Scheduler
+from local_models.llama.seats import Key
 from local_models.llama.shares import Shares
 from scripts.benchmarks.gate_pace import RecordedPace
 
@@ -64,11 +65,11 @@ class SimulatedEngine:
         """Share of the room that is taken."""
         return self._scheduler.tokens / self._room
 
-    def ask(self, number: int, prompt: int, answer: int) -> None:
-        """A request for so many tokens."""
+    def ask(self, number: int, prompt: int, answer: int, priority: int = 0) -> None:
+        """A request for so many tokens; a lower priority goes first."""
         self._left[number] = max(1, answer)
         self._fresh.add(number)
-        self._scheduler.enqueue(Key(number, 0), np.zeros(max(1, prompt), dtype=np.int32))
+        self._scheduler.enqueue(Key(number, 0), np.zeros(max(1, prompt), dtype=np.int32), priority)
 
     def begin(self) -> float | None:
         """Start a step; returns its seconds, None when there is nothing to do."""

@@ -43,7 +43,8 @@ class Simulation:
         return door.served
 
     def _send(self, number: int, arrival: Arrival) -> None:
-        self._engine.ask(number, arrival.prompt, arrival.answer)
+        request, _ = self._door.offers[number]
+        self._engine.ask(number, arrival.prompt, arrival.answer, request.priority.in_engines)
 
     def _begin_step(self) -> None:
         seconds = self._engine.begin()

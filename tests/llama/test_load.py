@@ -126,6 +126,29 @@ def test_a_short_prompt_passes_a_long_one(small: EngineProcess) -> None:
     assert first == ["short", "long"]
 
 
+def test_an_urgent_request_is_answered_before_one_that_has_waited_longer(small: EngineProcess) -> None:
+    """Both wait for a slot, and both slots come free at once: the field `priority` says whose prompt is read first."""
+    first: list[int] = []
+
+    def ask(path: str, priority: int, **prompt: Any) -> None:
+        answer = small.post(path, max_tokens=1, temperature=0, priority=priority, **prompt)
+        assert answer.status_code == 200
+        first.append(priority)
+
+    batch = threading.Thread(target=ask, args=("/v1/completions", 1), kwargs={"prompt": " word" * 300})
+    turns = [{"role": "user", "content": " word" * 300}]
+    urgent = threading.Thread(target=ask, args=("/v1/chat/completions", -1), kwargs={"messages": turns})
+    with endless(small, n=2) as stream:
+        next(stream)
+        batch.start()
+        eventually(lambda: counts(small)[1] == 1, "the one that is not urgent waits", 10)
+        urgent.start()
+        eventually(lambda: counts(small)[1] == 2, "both wait", 10)
+    for thread in (batch, urgent):
+        thread.join(60)
+    assert first == [-1, 1]
+
+
 def test_hundreds_of_requests_with_random_cancellations_leave_nothing_behind(small: EngineProcess) -> None:
     """Every accepted request ends, every slot comes free, and the numbers add up."""
     before = {reason: small.metric("vllm:request_success_total", finished_reason=reason) for reason in ENDINGS}

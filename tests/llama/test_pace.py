@@ -1,25 +1,18 @@
 """How much of a prompt a step takes beside others: by the table, and on machines that are made of numbers."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
 from local_models.llama.pace import Left, Pace, apart
-from local_models.llama.scheduler import Key, Row, Scheduler
+from local_models.llama.scheduler import Row, Scheduler
+from local_models.llama.seats import Key
 from local_models.llama.shares import Shares
+from tests.llama.machines import FLASH, LARGE, PLAIN, Machine
 
 STREAMS, LONG, BEFORE = 7, 4000, 60
 NARROW = Shares(wide=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """Seconds of a call: with one token for each of so many streams at a position, and with a piece of a prompt."""
-
-    step: Callable[[int, int], float]
-    piece: Callable[[int, int], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,22 +22,6 @@ class Outcome:
     steps: list[float]
     undisturbed: list[float]
     tokens: list[int]
-
-
-def flash_piece(tokens: int, at: int) -> float:
-    """The kernel for few tokens pays for every position of every one of them."""
-    if tokens < 64:
-        return 0.010 + tokens * (0.0031 + 12.2e-6 * at)
-    return 48e-6 * at + tokens * (0.0031 + 0.9e-6 * at)
-
-
-# SmolLM2-135M on two cores with either kind of attention, as measured, and a model of some billions.
-PLAIN = Machine(
-    lambda streams, at: 0.010 + streams * (0.0048 + 5e-6 * at),
-    lambda tokens, at: 0.010 + 6e-6 * at + tokens * (0.0034 + 0.85e-6 * at),
-)
-FLASH = Machine(lambda streams, at: 0.010 + streams * (0.0036 + 14e-6 * at), flash_piece)
-LARGE = Machine(lambda streams, _: 0.200 + 0.030 * streams, lambda tokens, _: 0.100 + 0.100 * tokens)
 
 
 def long_prompt(machine: Machine, streams: int, shares: Shares) -> Outcome:

@@ -8,7 +8,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from numpy.typing import NDArray
 
 from local_models.llama.prefixes import Place, Prefixes, alike
-from local_models.llama.scheduler import Key, Row, Scheduler
+from local_models.llama.scheduler import Row, Scheduler
+from local_models.llama.seats import Key
 from local_models.llama.shares import Shares
 
 Tokens = NDArray[np.int32]
@@ -147,10 +148,10 @@ class Streams:
         self.keys: dict[int, Key] = {}
         self.sent: dict[Key, Tokens] = {}
 
-    def enqueue(self, key: Key, prompt: Tokens) -> None:
+    def enqueue(self, key: Key, prompt: Tokens, priority: int = 0) -> None:
         """A request arrives."""
         self.sent[key] = prompt
-        self.scheduler.enqueue(key, prompt)
+        self.scheduler.enqueue(key, prompt, priority)
 
     def step(self, said: int = 0) -> tuple[Row, ...]:
         """Admit, plan, feed; every running sequence says the same token."""
@@ -196,12 +197,12 @@ class Honest(RuleBasedStateMachine):
         self.streams = Streams(Scheduler(SLOTS, Shares(alone=5, beside=3), self.prefixes))
         self.job = 0
 
-    @rule(prompt=PROMPTS, choices=st.integers(1, 2))
-    def ask(self, prompt: Tokens, choices: int) -> None:
+    @rule(prompt=PROMPTS, choices=st.integers(1, 2), priority=st.integers(-1, 1))
+    def ask(self, prompt: Tokens, choices: int, priority: int) -> None:
         """A request arrives, with prompts that often begin alike."""
         self.job += 1
         for choice in range(choices):
-            self.streams.enqueue(Key(self.job, choice), prompt)
+            self.streams.enqueue(Key(self.job, choice), prompt, priority)
 
     @rule(said=st.integers(0, 1))
     def step(self, said: int) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from local_models.llama.scheduler import Key, Ready, Row, Scheduler, Start
+from local_models.llama.scheduler import Ready, Row, Scheduler, Start
+from local_models.llama.seats import Key
 from local_models.llama.shares import Shares, share
 
 
@@ -154,10 +155,10 @@ class Crowd:
 
     def arrive(self, job: int) -> None:
         """A request with up to three choices."""
-        size = self.dice.randint(1, 60)
+        size, priority = self.dice.randint(1, 60), self.dice.randint(0, 2)
         for choice in range(self.dice.randint(1, 3)):
             self.present.add(Key(job, choice))
-            self.subject.enqueue(Key(job, choice), prompt(size))
+            self.subject.enqueue(Key(job, choice), prompt(size), priority)
 
     def admit(self) -> None:
         """Note who sits where."""
