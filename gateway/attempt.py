@@ -215,6 +215,7 @@ def _call(run: Run, candidate: Candidate, spec: BackendSpec) -> Call:
         deadline=run.decided.constraints.deadline,
         max_tokens=_room(run, spec),
         top_logprobs=top,
+        priority=run.decided.constraints.sla.priority,
     )
 
 

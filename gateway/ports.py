@@ -6,20 +6,21 @@ from msgspec import Struct
 
 from gateway.messages import ChatRequest, Completion, Delta, Usage
 from gateway.outcome import Outcome
-from gateway.types import BackendSpec
+from gateway.types import BackendSpec, Priority
 from gateway.vectors import EmbeddingRequest, Vectors
 
 
 class Call(Struct, frozen=True, kw_only=True):
     """One physical call. `max_tokens` overrides the caller's, `top_logprobs` None asks for no logprobs.
 
-    `deadline` is on the loop's clock.
+    `deadline` is on the loop's clock. `priority` is for engines that serve by it.
     """
 
     request: ChatRequest
     deadline: float
     max_tokens: int | None
     top_logprobs: int | None
+    priority: Priority = Priority.NORMAL
 
 
 class AnswerStream(Protocol):

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from decimal import Decimal
+from itertools import pairwise
 from types import MappingProxyType
 
 import msgspec
@@ -35,6 +36,8 @@ _OF_OPENAI = frozenset(Capability)
 _OF_ANTHROPIC = frozenset({Capability.TOOLS, Capability.JSON_SCHEMA, Capability.IMAGES, Capability.REMOTE_IMAGES})
 # It knows no such field, and would ignore it without a word.
 _NOT_LLAMA_CPPS = frozenset({"reasoning_effort"})
+
+_BY_PRIORITY = ("--scheduling-policy", "priority")
 
 _WORDS = frozenset(Capability)
 
@@ -214,7 +217,16 @@ def gate_settings(config: Config) -> GateSettings:
 def profile(params: Params, engine: Engine | None) -> Profile:
     """How a backend wants its body; `engine` is the one that serves it, if one does."""
     own = _NOT_LLAMA_CPPS if engine is not None and engine.kind == "llama_cpp" else frozenset[str]()
-    return Profile(rename=params.rename, drop=params.drop | own, defaults=params.defaults)
+    prioritised = engine is not None and _prioritised(engine)
+    return Profile(rename=params.rename, drop=params.drop | own, defaults=params.defaults, prioritised=prioritised)
+
+
+def _prioritised(engine: Engine) -> bool:
+    """Whether it takes a priority with each request: ours always, vLLM where it is told to go by it."""
+    if engine.kind != "vllm":
+        return engine.kind == "llama_cpp"
+    words = " ".join(engine.args).replace("=", " ").replace("_", "-").split()
+    return any(pair == _BY_PRIORITY for pair in pairwise(words))
 
 
 def deadlines(timeouts: Timeouts) -> Deadlines:

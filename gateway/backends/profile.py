@@ -9,11 +9,15 @@ from gateway.messages import JsonObject
 
 
 class Profile(Struct, frozen=True, kw_only=True):
-    """`drop` first, then `defaults` for fields that are absent, then `rename`."""
+    """`drop` first, then `defaults` for fields that are absent, then `rename`.
+
+    `prioritised`: who is asked is an engine of ours that goes by the field `priority`; providers never see it.
+    """
 
     rename: Mapping[str, str]
     drop: frozenset[str]
     defaults: Mapping[str, Any]
+    prioritised: bool = False
 
     def shape(self, body: JsonObject) -> JsonObject:
         """`body` as this backend takes it."""

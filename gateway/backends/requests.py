@@ -7,7 +7,7 @@ from gateway.backends.profile import Profile
 from gateway.blocks import Conversation
 from gateway.messages import ChatRequest, JsonObject
 from gateway.ports import Call
-from gateway.types import BackendSpec
+from gateway.types import BackendSpec, Priority
 from gateway.wire.anthropic_messages import untold
 from gateway.wire.openai_text_upstream import TextApi, text_body
 from gateway.wire.openai_upstream import request_body
@@ -31,9 +31,7 @@ _CHATS_OWN = frozenset(
 def upstream_body(call: Call, model: str, profile: Profile, *, stream: bool) -> JsonObject:
     """The body of one attempt, shaped to the backend's taste."""
     body = request_body(call.request, model, stream=stream, top_logprobs=call.top_logprobs)
-    if call.max_tokens is not None:
-        body["max_tokens"] = call.max_tokens
-    return profile.shape(body)
+    return _shaped(call, body, profile)
 
 
 class Sent(Struct, frozen=True):
@@ -49,15 +47,22 @@ def sent(call: Call, spec: BackendSpec, model: str, profile: Profile, *, stream:
     if call.request.via(spec) != "completions":
         return Sent("/chat/completions", upstream_body(call, model, profile, stream=stream))
     body = text_body(call.request, model, stream=stream, logprobs=call.top_logprobs)
+    return Sent("/completions", _shaped(call, body, _for_texts(profile)), TextApi())
+
+
+def _shaped(call: Call, body: JsonObject, profile: Profile) -> JsonObject:
+    """With what the attempt adds, in the form that the backend takes."""
     if call.max_tokens is not None:
         body["max_tokens"] = call.max_tokens
-    return Sent("/completions", _for_texts(profile).shape(body), TextApi())
+    if profile.prioritised and call.priority is not Priority.NORMAL:
+        body["priority"] = call.priority.in_engines
+    return profile.shape(body)
 
 
 def _for_texts(profile: Profile) -> Profile:
     """What of a profile holds for raw prompts: they have no turns, no thought, and `max_tokens` by its old name."""
     defaults = {name: value for name, value in profile.defaults.items() if name not in _CHATS_OWN}
-    return Profile(rename={}, drop=profile.drop, defaults=defaults)
+    return Profile(rename={}, drop=profile.drop, defaults=defaults, prioritised=profile.prioritised)
 
 
 def ignored_fields(request: ChatRequest, profile: Profile) -> tuple[str, ...]:

@@ -57,7 +57,7 @@ class SlaClass(OutputLimits):
     """What a class of tenants is promised."""
 
     priority: Literal["batch", "normal", "interactive"] = "normal"
-    """Who goes first at the gate."""
+    """Who goes first at the gate, and in engines of kind llama_cpp, or vllm with `--scheduling-policy priority`."""
     ttft_ms: Milliseconds | None = None
     """Objective: time to first token."""
     itl_ms: Milliseconds | None = None

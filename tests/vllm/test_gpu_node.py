@@ -23,7 +23,7 @@ def node(vllm_engine: dict[str, Any], model_path: Path) -> Iterator[Stack]:
     """The file as it is, but for the program, the model and its size, the addresses, and a key that is known."""
     config = yaml.safe_load((CONFIGS / "gpu-node.yaml").read_text("utf-8"))
     config["server"] |= {"listen": "127.0.0.1:0", "admin_listen": "127.0.0.1:0"}
-    config["engines"]["gpu"] |= {**vllm_engine, "args": ["--enforce-eager"]}
+    config["engines"]["gpu"] |= {**vllm_engine, "args": ["--enforce-eager", "--scheduling-policy=priority"]}
     config["tenants"]["interns"]["keys"] = [{"name": "test", "hash": hash_of(KEY)}]
     with running(config, {**ENVIRON, "OPENAI_API_KEY": "none"}, model=model_path) as stack:
         stack.http.headers["authorization"] = f"Bearer {KEY}"

@@ -1,13 +1,14 @@
 """What is known of a backend by what serves it, without its configuration having to say so."""
 
 from functools import partial
+from typing import Any
 
 import pytest
 
 from gateway.app import nouns
 from gateway.app.backends import connected, nowhere
 from gateway.blocks import Conversation, Thinking, Turn
-from gateway.config.schema import Config
+from gateway.config.schema import Config, Engine, Params
 from gateway.messages import ChatRequest
 from tests.gateway.nouns import REQUEST, change
 
@@ -43,3 +44,20 @@ async def test_our_own_engine_knows_no_effort(request_: ChatRequest, ignored: tu
         backend, client = connected(partial(nouns.backend_specs(CONFIG).__getitem__, name), CONFIG, nowhere, None)
         assert backend.ignores(request_) == expected
         await client.close()
+
+
+@pytest.mark.parametrize(
+    ("engine", "prioritised"),
+    [
+        ({"kind": "llama_cpp"}, True),
+        ({"kind": "attached", "urls": ["http://127.0.0.1:1"]}, False),
+        ({"kind": "vllm", "python": "/opt/vllm/bin/python"}, False),
+        ({"kind": "vllm", "python": "/opt/vllm/bin/python", "args": ["--scheduling-policy=fcfs"]}, False),
+        ({"kind": "vllm", "python": "/opt/vllm/bin/python", "args": ["--scheduling-policy=priority"]}, True),
+        ({"kind": "vllm", "python": "/opt/vllm/bin/python", "args": ["--scheduling_policy", "priority"]}, True),
+    ],
+)
+def test_priorities_are_for_engines_that_go_by_them(engine: dict[str, Any], *, prioritised: bool) -> None:
+    """Ours does, and vLLM where it is told to: otherwise it may refuse the field, as others may."""
+    assert nouns.profile(Params(), Engine.model_validate({"model": "m", **engine})).prioritised is prioritised
+    assert not nouns.profile(Params(), None).prioritised

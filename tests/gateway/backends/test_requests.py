@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from gateway.backends.profile import PLAIN, Profile
-from gateway.backends.requests import ignored_fields, upstream_body
+from gateway.backends.requests import ignored_fields, sent, upstream_body
 from gateway.messages import Sampling
 from gateway.ports import Call
-from tests.gateway.nouns import REQUEST, change
+from gateway.types import Priority
+from tests.gateway.nouns import REQUEST, SPEC, change
 
 ASKED = change(REQUEST, sampling=Sampling(temperature=0.5, max_tokens=100, n=2, seed=7), reasoning_effort="low")
 CALL = Call(request=ASKED, deadline=0.0, max_tokens=100, top_logprobs=None)
@@ -64,6 +65,22 @@ def test_the_body_is_the_callers_request_in_the_backends_form() -> None:
         "stream": True,
         "stream_options": {"include_usage": True},
     }
+
+
+@pytest.mark.parametrize(
+    ("priority", "said"), [(Priority.INTERACTIVE, -1), (Priority.NORMAL, None), (Priority.BATCH, 1)]
+)
+@pytest.mark.parametrize("prompt", [None, "Once"])
+def test_only_engines_that_go_by_it_are_sent_a_priority(
+    priority: Priority, said: int | None, prompt: str | None
+) -> None:
+    """In their words lower goes first and nothing said is 0; chats and raw prompts alike, and never a provider."""
+    call = change(CALL, priority=priority, request=change(ASKED, prompt=prompt))
+    ours = change(PLAIN, prioritised=True)
+    spec = change(SPEC, completions=True)
+    assert sent(call, spec, "m", ours, stream=False).body.get("priority") == said
+    assert "priority" not in sent(call, spec, "m", PLAIN, stream=False).body
+    assert "priority" not in sent(call, spec, "m", change(ours, drop=frozenset({"priority"})), stream=False).body
 
 
 @pytest.mark.parametrize(

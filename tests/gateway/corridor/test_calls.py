@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from gateway.messages import ChatRequest, Sampling
-from gateway.types import BackendSpec, Capability, Tier
+from gateway.types import BackendSpec, Capability, Priority, Tier
 from tests.gateway.corridor.backends import says
 from tests.gateway.corridor.house import BIG, BOX, EASY, HARD, MEDIUM, MINI, POOR, House
-from tests.gateway.nouns import REQUEST, change
+from tests.gateway.nouns import IDENTITY, REQUEST, SLA, change
 
 pytestmark = pytest.mark.parametrize("stream", [False, True])
 
@@ -87,6 +87,15 @@ async def test_the_request_and_its_deadline(*, stream: bool) -> None:
     calls = [house["box"].calls[0], house["mini"].calls[0]]
     assert [call.request.messages for call in calls] == [REQUEST.messages] * 2
     assert [call.deadline for call in calls] == [began + 7.0] * 2
+
+
+@pytest.mark.parametrize("priority", list(Priority))
+async def test_the_priority_of_the_class_goes_with_every_call(priority: Priority, *, stream: bool) -> None:
+    """Who is called may serve by it."""
+    house = House(box=(says(POOR),), mini=(says("mid"),))
+    identity = change(IDENTITY, sla=change(SLA, priority=priority))
+    await (house.stream(REQUEST, identity) if stream else house.answer(REQUEST, identity))
+    assert [house[name].calls[0].priority for name in ("box", "mini")] == [priority] * 2
 
 
 async def test_fields_that_the_answering_backend_was_not_sent_are_named(*, stream: bool) -> None:
