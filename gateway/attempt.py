@@ -13,7 +13,7 @@ from gateway.messages import ChatRequest, Completion, Delta, Usage
 from gateway.ports import AnswerStream, Backend, Call
 from gateway.run import Attempt, Decided, Run
 from gateway.settlement import Settlement, expected, nothing, written
-from gateway.transcript import Transcript, tokens_in
+from gateway.transcript import Transcript
 from gateway.types import BackendSpec, Candidate, Capability, Tier
 
 # What the gateway asks for to score an answer: the greedy token beside the chosen one.
@@ -171,12 +171,11 @@ class OpenAnswer:
             self._settlement.answered(stream.model, stream.usage, finish, self._written, pause_s=stream.pause_s)
             self._release()
             return deltas
-        tokens = tokens_in(deltas)
+        tokens = self.transcript.extend(deltas)
         if tokens:
             permit.token(tokens)
             if self.attempt.ttft_s is None:
                 self.attempt.ttft_s = self.attempt.elapsed()
-        self.transcript.extend(deltas)
         return deltas
 
     def completion(self) -> Completion:

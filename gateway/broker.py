@@ -7,7 +7,7 @@ record     exactly one Outcome, however it ends
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
 from msgspec import Struct
@@ -162,8 +162,9 @@ class Broker:
             while step is not None:
                 run.tried.add(step.candidate.backend)
                 run.in_hand = best is not None
-                run.alone = best is None and not self._untried(run)
-                run.others = self._next(run, best)
+                untried = self._untried(run)
+                run.alone = best is None and not untried
+                run.others = self._affordable(run, untried, best)
                 try:
                     held = await ask(run, step)
                 except AttemptError as error:
@@ -228,17 +229,18 @@ class Broker:
         """Who is asked instead of a candidate that failed: nobody weaker than an answer that is held already."""
         if len(run.attempts) >= self._settings.limits.max_attempts or _past(run):
             return None
-        step = next((Step(candidate, reason) for candidate in self._next(run, best)), None)
+        others = self._affordable(run, self._untried(run), best)
+        step = Step(others[0], reason) if others else None
         # Late is better than never: whom a gate has sent to others comes back when none of them has answered.
         if step is None and best is None and (back := run.sent_away()) is not None:
             step = Step(back, reason)
         return step
 
-    def _next(self, run: Run, best: Held | None) -> list[Candidate]:
-        """Who may be asked if the candidate asked at present fails."""
+    def _affordable(self, run: Run, untried: Sequence[Candidate], best: Held | None) -> list[Candidate]:
+        """Who of these may be asked if the candidate asked at present fails."""
         most = self._settings.limits.max_cost_nano - run.spent_nano
         floor = -1 if best is None else best.attempt.candidate.tier.rank
-        return [each for each in self._untried(run) if each.tier.rank > floor and each.cost_nano <= most]
+        return [each for each in untried if each.tier.rank > floor and each.cost_nano <= most]
 
     def _shortened(self, run: Run, step: Step, error: AttemptError, best: Held | None) -> Step | None:
         """The same candidate with fewer turns, where it counts more tokens than we do and nobody else is left."""

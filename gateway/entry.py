@@ -115,21 +115,23 @@ class Entry:
         forbidden = constraints.forbids(spec, candidate.tier)
         if forbidden is not None:
             raise Rejected(f"{candidate.backend} is not allowed for this request", reason=forbidden)
-        if asyncio.get_running_loop().time() >= constraints.deadline:
+        clock = asyncio.get_running_loop().time
+        now = clock()
+        if now >= constraints.deadline:
             raise Rejected(f"{candidate.backend} was not asked: the request's time is up", reason=Reason.DEADLINE)
         engine = spec.engine
         # What an engine that is down has done says nothing of its successor, which is worth waiting for.
         if engine is None or self._gate.is_open(engine):
-            self._left_alone(spec)
+            self._left_alone(spec, now)
         if engine is None:
             return Permit(lambda: None), callee
         other = callee.standby
         # It can do less, perhaps: what it must not do waits for the engine.
         standby = other is not None and constraints.forbids(other.spec, candidate.tier) is None
         applicant = Applicant(
-            ask=_ask(run, streamed=streamed),
+            ask=_ask(run, now, streamed=streamed),
             priority=constraints.sla.priority,
-            elsewhere=None if alone else self._elsewhere(run),
+            elsewhere=None if alone else self._elsewhere(run, now),
             deadline=constraints.deadline,
             standby=standby,
         )
@@ -137,23 +139,23 @@ class Entry:
         if other is not None and permit.engine != engine:
             callee = other
         try:
-            self._left_alone(callee.spec)
+            self._left_alone(callee.spec, clock())
         except Rejected:
             permit.release()
             raise
         return permit, callee
 
-    def _elsewhere(self, run: Journey[Any]) -> Elsewhere | None:
+    def _elsewhere(self, run: Journey[Any], now: float) -> Elsewhere | None:
         """Who answers if the box does not: the next candidate that is not left alone at present, or what is held."""
-        now = asyncio.get_running_loop().time()
         for other in run.others:
-            if any(breaker.open_for(now) <= 0 for breaker in self._of[other.backend]):
-                return Elsewhere(other.cost_nano)
+            for breaker in self._of[other.backend]:
+                if breaker.open_for(now) <= 0:
+                    return Elsewhere(other.cost_nano)
         return Elsewhere(0) if run.in_hand else None
 
-    def _left_alone(self, spec: BackendSpec) -> None:
+    def _left_alone(self, spec: BackendSpec, now: float) -> None:
         """Raises Rejected for a backend that keeps failing, or that has asked for a pause."""
-        name, breaker, now = spec.name, self._breakers[spec.answerer], asyncio.get_running_loop().time()
+        name, breaker = spec.name, self._breakers[spec.answerer]
         wait = breaker.open_for(now)
         if wait > 0 and breaker.told(now):
             raise Rejected(f"{name} wants no call for {wait:.0f} s", reason=Reason.RATE_LIMIT, retry_after=wait)
@@ -206,13 +208,13 @@ def tell(permit: Permit, error: AttemptError) -> None:
         permit.doubt()
 
 
-def _ask(run: Journey[Any], *, streamed: bool) -> Ask:
+def _ask(run: Journey[Any], now: float, *, streamed: bool) -> Ask:
     """What the gate is asked for. The time that the answer will be held back is part of its objective."""
     sla = run.decided.constraints.sla
     first_s = None if sla.ttft_s is None else max(sla.ttft_s - run.held_s, _LEAST_LEFT * sla.ttft_s)
     return Ask(
         prompt=run.decided.classification.prompt.tokens,
-        arrived_at=asyncio.get_running_loop().time() - run.arrival.elapsed(),
+        arrived_at=now - run.arrival.elapsed(),
         first_s=first_s,
         gap_s=sla.itl_s,
         streamed=streamed,

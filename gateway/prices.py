@@ -28,10 +28,11 @@ def cost(price: Price, prompt: int, completion: int, cached: int = 0, cache_writ
 
     The products are summed before the one division, so that rounding up adds less than one nano-dollar.
     """
-    read = min(cached, prompt)
-    written = min(cache_written, prompt - read)
-    fresh = prompt - read - written
-    total = fresh * price.input + read * price.cached + written * price.cache_write + completion * price.output
+    total = prompt * price.input + completion * price.output
+    if cached or cache_written:
+        read = min(cached, prompt)
+        written = min(cache_written, prompt - read)
+        total += read * (price.cached - price.input) + written * (price.cache_write - price.input)
     return -(-total // _MILLION)
 
 

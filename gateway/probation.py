@@ -6,11 +6,12 @@ to know that the backend answers at all.
 """
 
 import asyncio
+from contextlib import suppress
 
 from msgspec import Struct
 
 from gateway.attempt import OpenAnswer
-from gateway.messages import ChatRequest, Delta
+from gateway.messages import ChatRequest
 from gateway.types import Tier
 
 
@@ -38,23 +39,11 @@ def window_for(request: ChatRequest, tier: Tier, light: Window, *, may_escalate:
 
 async def hold(answer: OpenAnswer, window: Window) -> None:
     """Read into the answer's transcript until the window closes or the answer ends. Raises BackendError."""
-    clock = asyncio.get_running_loop().time
-    until: float | None = None
-    while not answer.ended:
-        if until is None or window.tokens is None:
-            deltas = await answer.batch()
-        else:
-            deltas = await _batch_before(answer, until)
-        if not deltas or (window.tokens is not None and answer.transcript.tokens >= max(1, window.tokens)):
-            return
-        if until is None and answer.transcript.tokens:
-            until = clock() + window.seconds
-
-
-async def _batch_before(answer: OpenAnswer, until: float) -> list[Delta]:
-    """The next pieces, or none when time is up; the stream stays usable either way."""
-    try:
-        async with asyncio.timeout_at(until):
-            return await answer.batch()
-    except TimeoutError:
-        return []
+    transcript, tokens = answer.transcript, window.tokens
+    while not answer.ended and not transcript.tokens:
+        await answer.batch()
+    # The stream stays usable when time is up.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(None if tokens is None else window.seconds):
+            while not answer.ended and (tokens is None or transcript.tokens < tokens):
+                await answer.batch()

@@ -1,24 +1,31 @@
 """A streamed answer as far as it has come, and the whole answer it amounts to."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from gateway.messages import Choice, Completion, Delta, FunctionCall, TokenLogprob, ToolCall, Usage
 
 
 class Transcript:
-    """Collects pieces. Appending is all that happens per piece; the work is done when somebody asks."""
+    """Collects pieces. Appending and counting is all that happens per piece; the rest is done when somebody asks."""
 
     def __init__(self) -> None:
         self.deltas: list[Delta] = []
+        self.tokens = 0
+        """Tokens seen so far: counted where logprobs came, else one per piece that says something, which is what
+        backends send.
+        """
 
-    def extend(self, deltas: Iterable[Delta]) -> None:
-        """Take note of more pieces."""
-        self.deltas.extend(deltas)
-
-    @property
-    def tokens(self) -> int:
-        """Tokens seen so far: counted where logprobs came, else one per piece, which is what backends send."""
-        return tokens_in(self.deltas)
+    def extend(self, deltas: Collection[Delta]) -> int:
+        """Take note of more pieces, and tell how many tokens they are."""
+        tokens = 0
+        for delta in deltas:
+            if delta.logprobs:
+                tokens += len(delta.logprobs)
+            elif delta.says_something:
+                tokens += 1
+        self.deltas += deltas
+        self.tokens += tokens
+        return tokens
 
     def completion(self, model: str, usage: Usage) -> Completion:
         """What has come, as a whole answer; a choice still under way has the finish reason ""."""
@@ -27,11 +34,6 @@ class Transcript:
             by_choice.setdefault(delta.index, []).append(delta)
         choices = tuple(_choice(index, deltas) for index, deltas in sorted(by_choice.items()))
         return Completion(model=model, choices=choices, usage=usage)
-
-
-def tokens_in(deltas: Iterable[Delta]) -> int:
-    """Tokens of these pieces: counted where logprobs came, else one per piece that says something."""
-    return sum([len(delta.logprobs) if delta.logprobs else delta.says_something for delta in deltas])
 
 
 def _choice(index: int, deltas: list[Delta]) -> Choice:

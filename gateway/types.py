@@ -6,8 +6,7 @@ What a caller sends stands in `messages.py`, what is recorded of it in `outcome.
 """
 
 from enum import IntEnum, StrEnum
-from types import MappingProxyType
-from typing import Literal
+from typing import Literal, Self
 
 from msgspec import Struct
 
@@ -25,20 +24,23 @@ class Tier(StrEnum):
     No class of callers is shut out of vectors, so they rank with the cheapest.
     """
 
-    LIGHT = "light"
-    MID = "mid"
-    PREMIUM = "premium"
+    rank: int
+    """0 for light, 2 for premium."""
+
+    LIGHT = "light", 0
+    MID = "mid", 1
+    PREMIUM = "premium", 2
     VECTORS = "vectors"
 
-    @property
-    def rank(self) -> int:
-        """0 for light, 2 for premium."""
-        return _RANKS[self]
+    def __new__(cls, value: str, rank: int = 0) -> Self:
+        """Its rank is asked for many times by every request, and stands with it."""
+        tier = str.__new__(cls, value)
+        tier._value_, tier.rank = value, rank
+        return tier
 
 
 TIERS = (Tier.LIGHT, Tier.MID, Tier.PREMIUM)
 """Those that write text."""
-_RANKS = MappingProxyType({Tier.VECTORS: 0, Tier.LIGHT: 0, Tier.MID: 1, Tier.PREMIUM: 2})
 
 
 class Complexity(StrEnum):

@@ -130,10 +130,8 @@ class EngineGate:
 
     def token(self, number: int, now: float, count: int = 1) -> None:
         """It has its next tokens, or the whole answer, whose tokens nobody saw come."""
-        fenced = self.health.fenced
-        self.health.progressed(now)
         entry = self.flight.token(number, now, count)
-        if fenced:
+        if self.health.progressed(now):
             self.flight.disturb()
         if entry.tokens == count and entry.telling:
             self.rates.began(entry)
@@ -147,9 +145,9 @@ class EngineGate:
         if not entry.telling:
             return
         self.rates.ended(entry, now)
-        promised = entry.first_s is not None or entry.gap_s is not None
-        if promised and (entry.tokens or entry.missed(now)):
-            step = _STRICTER * (entry.missed(now) - MISSES)
+        promised, missed = entry.first_s is not None or entry.gap_s is not None, entry.missed(now)
+        if promised and (entry.tokens or missed):
+            step = _STRICTER * (missed - MISSES)
             self.strictness = min(_STRICTEST, max(_LOOSEST, self.strictness * math.exp(step)))
 
     @property
@@ -168,9 +166,10 @@ class EngineGate:
 
     def _ceiling(self, now: float, *, ramped: bool) -> int:
         flight, health = self.flight, self.health
+        if not health.quiet(now):
+            return health.ceiling(len(flight), 0.0, now, ramped=ramped)
         work_s = _GUESSED_S if self.rates.guessed(flight.backlog) else flight.backlog / self.rates.prompt_rate
-        since = flight.listening_since if health.quiet(now) else now
-        return health.ceiling(len(flight), work_s, now, since=since, ramped=ramped)
+        return health.ceiling(len(flight), work_s, now, since=flight.listening_since, ramped=ramped)
 
 
 __all__ = ["NOTHING", "Ask", "Choice", "Elsewhere", "EngineGate", "Entry", "Learnt", "Ruling"]

@@ -18,6 +18,8 @@ _STALL_FACTOR: Final = 3.0
 _CANARY_S: Final = 2.0
 _STALE_S: Final = 5.0
 _DOWN_S: Final = 15.0
+_RAMP_S: Final = 30.0
+"""After so many doublings every engine has all its slots."""
 
 
 class Health:
@@ -53,12 +55,14 @@ class Health:
         if not before:
             self._progress_at = now
 
-    def progressed(self, now: float) -> None:
-        """A token came."""
+    def progressed(self, now: float) -> bool:
+        """A token came; whether it is the first after a standstill."""
         self._progress_at = now
-        if self._fenced:
-            self._fenced = False
-            self._ramp(max(1.0, self._slots / 2), now)
+        if not self._fenced:
+            return False
+        self._fenced = False
+        self._ramp(max(1.0, self._slots / 2), now)
+        return True
 
     def quiet(self, now: float) -> bool:
         """Whether nothing has come for so long that it is worth a look who has waited since when."""
@@ -75,15 +79,14 @@ class Health:
         age = now - self._heard_at
         if not self._open or age > _DOWN_S:
             return 0
-        if in_flight and now - max(self._progress_at, since) > max(_STALL_S, _STALL_FACTOR * work_s):
-            self._fenced = True
+        if in_flight and self.quiet(now):
+            self._fenced |= now - max(self._progress_at, since) > max(_STALL_S, _STALL_FACTOR * work_s)
         if self._fenced:
             return 1 if not in_flight and now - self._canary_at >= _CANARY_S else 0
         most = self._slots if age <= _STALE_S else max(1, self._slots // 2)
-        if not ramped:
+        if not ramped or now - self._ramp_at >= _RAMP_S:
             return most
-        step = self._ramp_from * 2.0 ** math.floor(min(30.0, now - self._ramp_at))
-        return min(most, int(min(step, float(self._slots))))
+        return min(most, int(self._ramp_from * 2.0 ** math.floor(now - self._ramp_at)))
 
     def _ramp(self, first: float, now: float) -> None:
         self._ramp_from, self._ramp_at = first, now

@@ -10,6 +10,8 @@ _WINDOW_S: Final = 0.5
 """How far back the time between tokens is looked at."""
 _TELLING: Final = 0.5
 """A stream without a token for so much of that time tells something too."""
+_GRAIN_S: Final = 0.005
+"""Tokens that come as close together count as of the same moment."""
 
 
 class Entry(Struct):
@@ -93,14 +95,16 @@ class InFlight:
         if not entry.streamed:
             self._begin_silent(entry, now)
             return entry
-        self._pass(now)
         if entry.first_at is None:
+            self._pass(now)
             entry.first_at = now
             self.backlog -= entry.prompt
             self.running += 1
             del self._unstarted[number]
             self._tokens += count - 1
         else:
+            if now - self._at > _GRAIN_S:
+                self._pass(now)
             self._tokens += count
         entry.tokens += count
         return entry

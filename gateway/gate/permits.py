@@ -122,8 +122,7 @@ class PermitQueue:
         """
         turn = (-priority, next(self._order))
         if self._open:
-            place = bisect.bisect(self._waiters, turn, key=_turn)
-            ruling = self._ask(visit, sum(not future.done() for _, _, future, _ in self._waiters[:place]))
+            ruling = self._ask(visit, self._before(turn) if self._waiters else 0)
             if ruling is Ruling.ADMIT:
                 return self._grant(visit)
             if ruling is Ruling.SPILL:
@@ -155,6 +154,8 @@ class PermitQueue:
 
     def look(self) -> None:
         """Something has changed: let in those whose turn it is, and send away those who are better off elsewhere."""
+        if not self._waiters:
+            return
         while self._open and self._waiters:
             _, _, future, visit = self._waiters[0]
             if not future.done():
@@ -185,6 +186,11 @@ class PermitQueue:
         ruling = visit.ask(ahead)
         assert free or ruling is not Ruling.ADMIT, "a slot that is taken was given"
         return ruling
+
+    def _before(self, turn: tuple[int, int]) -> int:
+        """How many of those who wait go first."""
+        place = bisect.bisect(self._waiters, turn, key=_turn)
+        return sum(not future.done() for _, _, future, _ in self._waiters[:place])
 
     def _forget(self, left: "asyncio.Future[Permit]") -> None:
         """Who left is taken out at once: behind somebody who waits on they would pile up while the gate is shut."""

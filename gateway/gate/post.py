@@ -104,9 +104,8 @@ class Post:
             visit.went()
             raise self.rejection(visit.choice) from error
 
-    def decide(self, applicant: Applicant, until: float, ahead: int) -> Choice:
+    def decide(self, applicant: Applicant, until: float, now: float, ahead: int) -> Choice:
         """What becomes of somebody now that so many wait before him."""
-        now = _now()
         if not self._followed:
             self._refresh(now)
         return self.gate.decide(applicant.ask, applicant.priority, applicant.elsewhere, until - now, now, ahead)
@@ -217,12 +216,13 @@ class _Visit:
 
     def ask(self, ahead: int) -> Ruling:
         """Decide once more."""
-        self.choice = choice = self._post.decide(self._applicant, self._until, ahead)
-        if choice.outcome is Ruling.ADMIT:
-            applicant = self._applicant
-            self._entry = self._post.gate.send(self._number, applicant.ask, choice, self._clock())
-            self._post.book.note(Ruling.ADMIT, applicant.ask, applicant.priority, choice, self._entry)
-        return choice.outcome
+        post, applicant, now = self._post, self._applicant, self._clock()
+        self.choice = choice = post.decide(applicant, self._until, now, ahead)
+        ruling = choice.outcome
+        if ruling is Ruling.ADMIT:
+            self._entry = entry = post.gate.send(self._number, applicant.ask, choice, now)
+            post.book.note(ruling, applicant.ask, applicant.priority, choice, entry)
+        return ruling
 
     def went(self) -> None:
         """It was not let in: somebody else answers, or nobody does."""
