@@ -1,5 +1,6 @@
 """A wheel is compiled once per kind of processor, and a half-made one is never used."""
 
+import shlex
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.tooling.processor import processor_identity
 from scripts.tooling.wheel import CMAKE_ARGS, CXXFLAGS, WheelCache, build_environment, wheel_key
 from tests.architecture.source import ROOT
 
@@ -128,11 +130,35 @@ def test_a_persons_own_build_settings_win(tmp_path: Path) -> None:
     assert env["TMPDIR"] == str(tmp_path)
 
 
-def test_the_kernels_that_crash_are_left_out(tmp_path: Path) -> None:
-    """Compiled as the engine is, no code takes itself to be for AMX, also where the processor has it."""
-    asked = "#ifdef __AMX_INT8__\n#error the AMX kernels would be compiled\n#endif\n"
-    flags = build_environment({}, tmp_path)["CXXFLAGS"].split()
-    command = ["c++", *flags, "-march=sapphirerapids", "-fsyntax-only", "-x", "c++", "-"]
-    done = subprocess.run(command, input=asked, text=True, capture_output=True, check=False)
-    assert "AMX" not in done.stderr
-    assert done.returncode == 0 or "sapphirerapids" in done.stderr, done.stderr
+TILES = """
+#include <cstring>
+#include <immintrin.h>
+struct Tiles { unsigned char palette, start, rest[14]; unsigned short columns[16]; unsigned char rows[16]; };
+static void load() {
+    alignas(64) Tiles given = {};
+    given.palette = 1;
+    given.rows[0] = 8; given.columns[0] = 64;
+    given.rows[7] = 16; given.columns[7] = 32;
+    _tile_loadconfig(&given);
+}
+int main() {
+    Tiles kept = {};
+    load();
+    asm volatile("sttilecfg\t%0" : "=m"(kept));
+    _tile_release();
+    return !(kept.rows[0] == 8 && kept.columns[0] == 64 && kept.rows[7] == 16 && kept.columns[7] == 32);
+}
+"""
+
+
+def test_the_whole_tile_configuration_is_loaded(tmp_path: Path) -> None:
+    """Compiled as the engine is, code for AMX loads the configuration that it filled in, and not a part of it."""
+    flags = shlex.split(build_environment({}, tmp_path)["CXXFLAGS"])
+    made = ["c++", *flags, "-O3", "-march=sapphirerapids", "-x", "c++", "-", "-o", tmp_path / "tiles"]
+    done = subprocess.run(made, input=TILES, text=True, capture_output=True, check=False)
+    if "sapphirerapids" in done.stderr:
+        pytest.skip("this compiler knows nothing of AMX")
+    assert done.returncode == 0, done.stderr
+    if "amx_tile" not in processor_identity():
+        pytest.skip("compiled; this processor has no tiles to load")
+    assert subprocess.run([tmp_path / "tiles"], check=False).returncode == 0
