@@ -154,7 +154,7 @@ int main() {
 def test_the_whole_tile_configuration_is_loaded(tmp_path: Path) -> None:
     """Compiled as the engine is, code for AMX loads the configuration that it filled in, and not a part of it."""
     flags = shlex.split(build_environment({}, tmp_path)["CXXFLAGS"])
-    made = ["c++", *flags, "-O3", "-march=sapphirerapids", "-x", "c++", "-", "-o", tmp_path / "tiles"]
+    made = ["c++", *flags, "-O3", "-march=sapphirerapids", "-x", "c++", "-", "-o", str(tmp_path / "tiles")]
     done = subprocess.run(made, input=TILES, text=True, capture_output=True, check=False)
     if "sapphirerapids" in done.stderr:
         pytest.skip("this compiler knows nothing of AMX")
