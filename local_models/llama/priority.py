@@ -9,6 +9,9 @@ is served in a step, because on a CPU a step with a prompt in it takes as long a
               token comes after 0.37 s, where only prompts yield after 0.65). Running sequences do not yield to running
               ones, for decoded together they hardly take longer
 
+A slot is taken from nobody: what its stream holds would have to be evaluated anew. That the urgent find one is the
+gate's affair, which has others fill no more than their share (`gateway.gate.headroom`).
+
 A prompt is as urgent as the most urgent one that awaits it (see `prefixes`).
 
 Nobody starves: every fifth turn (`IN_A_ROW`) goes by who has been there longest, as if there were no priorities. In
