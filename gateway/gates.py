@@ -12,8 +12,9 @@ class GateDecision(Struct, frozen=True, kw_only=True):
     from the decision on: `work` prompt tokens were to be read before its first token, `slot_s` to be waited for a slot;
     the oldest request without a first token was over its forecast by the factor `delay`. `band` is the ratio of
     observed to foretold that nine in ten stay below, `late` the chance that a promise is broken, by which strictness
-    multiplies. `slots` are those of its class, `ceiling` what health allowed. `observed_*` came of it, as far as it is
-    known; `observed_first_s` is from its arrival on.
+    multiplies; `harm_nano` is what those under way were expected to lose by it. `slots` are those of its class,
+    `ceiling` what health allowed. `observed_*` came of it, as far as it is known; `observed_first_s` is from its
+    arrival on.
     """
 
     at: float
@@ -34,6 +35,7 @@ class GateDecision(Struct, frozen=True, kw_only=True):
     in_use: int
     slots: int
     ceiling: int
+    harm_nano: float
     here_nano: float
     elsewhere_nano: float | None
     promised_first_s: float | None
@@ -45,7 +47,9 @@ class GateDecision(Struct, frozen=True, kw_only=True):
 class GateReport(Struct, frozen=True, kw_only=True):
     """One engine. `prompt_rate` are prompt tokens per second, None before any was seen; `reach` the most that were seen
     at once; `backlog` those that are to be read. `band` and `strictness` are as in a decision; `hold_s` is how long a
-    slot is usually held. `speed` is that of its GPUs, `fenced`: it stands still. `counts` are decisions by outcome.
+    slot is usually held. `beside` is the share of the rate that is left beside others, `overtaken` how far shorter
+    prompts overtake longer ones, from 0 to 1. `speed` is that of its GPUs, `fenced`: it stands still. `counts` are
+    decisions by outcome.
     """
 
     state: GateState
@@ -59,6 +63,8 @@ class GateReport(Struct, frozen=True, kw_only=True):
     hold_s: float
     fenced: bool
     speed: float
+    beside: float
+    overtaken: float
     counts: dict[str, int]
     decisions: tuple[GateDecision, ...]
     """The last ones, oldest first."""

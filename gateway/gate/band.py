@@ -31,6 +31,11 @@ class ErrorBand:
         """The ratio that nine in ten stay below."""
         return self._sorted[len(self._sorted) * 9 // 10]
 
+    @property
+    def most(self) -> float:
+        """The ratio that none has been above."""
+        return self._sorted[-1]
+
     def observe(self, foretold: float, observed: float) -> None:
         """What was foretold came out like this; both are above zero."""
         ratio = min(_MOST, observed / foretold)

@@ -81,6 +81,7 @@ def _told(each: Decided) -> GateDecision:
         in_use=situation.in_use,
         slots=situation.slots,
         ceiling=situation.ceiling,
+        harm_nano=seen.harm_nano,
         here_nano=choice.here_nano,
         elsewhere_nano=choice.elsewhere_nano,
         promised_first_s=ask.first_s,

@@ -32,11 +32,17 @@ class Elsewhere(Struct, frozen=True):
     cost_nano: int
     late: float = 0.0
 
+    @property
+    def price_nano(self) -> int:
+        """What it counts for."""
+        return max(self.cost_nano, _LEAST_NANO)
+
 
 class Choice(Struct, frozen=True, kw_only=True):
     """The outcome and what it was chosen by: expected nano-dollars here and elsewhere, None where nobody else may.
 
-    `free`: there was a slot for it. `retry_after_s` is in how long a refused request would find room.
+    `free`: there was a slot for it. `retry_after_s` is in how long a refused request would find room. `price_nano` is
+    what somebody else takes for it, 0 where nobody else may answer.
     """
 
     outcome: Ruling
@@ -45,6 +51,7 @@ class Choice(Struct, frozen=True, kw_only=True):
     elsewhere_nano: float | None
     free: bool = True
     retry_after_s: float = 0.0
+    price_nano: float = 0.0
 
 
 def choose(  # each is another stage's
@@ -53,7 +60,8 @@ def choose(  # each is another stage's
     """The cheapest outcome that is possible.
 
     `strictness` corrects the chances by what came of them. `free`: there is a slot for it. `patience_s` is how long it
-    may still wait for one. `probe`: it is to find out whether forecasts that keep everybody out still hold.
+    may still wait for one, or for others. `probe`: it is to find out whether forecasts that keep everybody out still
+    hold.
     """
     late = min(1.0, seen.late * strictness)
     if elsewhere is None:
@@ -63,12 +71,16 @@ def choose(  # each is another stage's
         return Choice(
             outcome=outcome, forecast=seen, here_nano=0.0, elsewhere_nano=None, free=free, retry_after_s=retry
         )
-    price = max(elsewhere.cost_nano, _LEAST_NANO)
-    here = LATENESS * price * late
+    price = elsewhere.price_nano
+    alone = LATENESS * price * late
+    here = alone + LATENESS * seen.harm_nano * strictness
     there = price + LATENESS * price * elsewhere.late
     outcome = Ruling.SPILL
     if free and (here <= there or probe):
         outcome = Ruling.ADMIT
     elif here <= there and 0 < seen.slot_s <= patience_s:
         outcome = Ruling.WAIT
-    return Choice(outcome=outcome, forecast=seen, here_nano=here, elsewhere_nano=there, free=free)
+    elif free and alone <= there and patience_s > 0:
+        # Those whom it would delay may have their first tokens in time for it.
+        outcome = Ruling.WAIT
+    return Choice(outcome=outcome, forecast=seen, here_nano=here, elsewhere_nano=there, free=free, price_nano=price)

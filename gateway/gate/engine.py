@@ -3,7 +3,8 @@
     inflight ──┐                    what was sent, and what of it has begun
     rates ─────┼─► forecast ─► choice ─► admit, wait, spill, refuse
     health ────┤        ▲           ▲
-    headroom ──┘        band        strictness: the error band of both forecasts, and what came of the promises
+    headroom ──┘     band, others   strictness: the error band of both forecasts, what it would do to those under way,
+                                    and what came of the promises
 
 `scripts/bench gate` runs it in front of a simulated engine, beside other gates.
 """
@@ -14,21 +15,25 @@ from typing import Final
 from msgspec import Struct, structs
 
 from gateway.gate.choice import Choice, Elsewhere, Ruling, choose
+from gateway.gate.entries import Entry
 from gateway.gate.forecast import Ask, forecast, wait_for_slot
 from gateway.gate.headroom import Headroom
 from gateway.gate.health import Health
-from gateway.gate.inflight import Entry, InFlight
+from gateway.gate.inflight import InFlight
+from gateway.gate.others import gives_way
 from gateway.gate.rates import NOTHING, Learnt, Rates
 from gateway.types import Priority
 
-MISSES: Final = 0.008
-"""The share of broken promises that strictness steers to: below the one in a hundred that is allowed."""
+MISSES: Final = 0.005
+"""The share of broken promises that strictness steers to: well below the one in a hundred that is allowed."""
 _STRICTER: Final = 0.4
 _LOOSEST, _STRICTEST = 0.2, 3.0
 _HOLD_S: Final = 2.0
 _SMOOTHING: Final = 0.1
 _GUESSED_S: Final = 10.0
 """What prompts of a size that was never seen may take: an engine that reads its first long one does not stand still."""
+_LAST_LOOK_S: Final = 0.1
+"""Nobody gives way to others for so long that his patience ends before he is asked again."""
 _PROBE_S, _DOOMED_PROBE_S = 5.0, 30.0
 """When forecasts have kept everybody out for so long, one goes in to see whether they still hold: one that has a
 chance, or after the longer time any.
@@ -71,6 +76,8 @@ class EngineGate:
         return Learnt(
             rate=self.rates.prompt_rate / self.speed,
             reach=self.rates.reach,
+            beside=self.rates.beside,
+            overtaken=self.rates.overtaken,
             first=self.rates.first.ratios,
             gap=self.rates.gap.ratios,
         )
@@ -81,6 +88,7 @@ class EngineGate:
         """What becomes of it now; `patience_s` is how long it may go on waiting, `ahead` how many wait before it."""
         flight = self.flight
         flight.settle(now)
+        flight.reading.advance(now, self.rates.rate(beside=flight.running > 0), self.rates.overtaken)
         count = len(flight)
         self._headroom.arrived(priority, ask.first_s, now)
         slots, most_s = self._headroom.room(priority, self._slots, now)
@@ -91,20 +99,21 @@ class EngineGate:
             most = self._slots
         self.situation = Situation(now, count, slots, most)
         slot_s = wait_for_slot(count + ahead, min(slots, max(1, most)), self._hold_s)
-        seen = forecast(ask, flight, self.rates, slot_s, now)
+        price = 0 if elsewhere is None else elsewhere.price_nano
+        seen = forecast(ask, flight, self.rates, slot_s, now, price)
+        room = count < min(slots, most)
+        read_s = (flight.reading.left + ask.prompt) / self.rates.prompt_rate + slot_s
         choice = choose(
             seen,
             elsewhere,
             strictness=self.strictness,
-            free=not ahead and count < min(slots, most) and seen.first_s <= most_s,
+            free=room and not ahead and read_s <= most_s,
             patience_s=patience_s,
             probe=now - self._shut_at >= (_PROBE_S if seen.late < 0.5 else _DOOMED_PROBE_S),
         )
+        if self._should_wait(choice, ask, patience_s, now, behind=room and ahead > 0):
+            return structs.replace(choice, outcome=Ruling.WAIT)
         if choice.outcome is Ruling.SPILL:
-            guess = most > 0 and seen.slot_s > 0 and not self._held
-            if patience_s > 0 and not choice.free and (guess or not promised):
-                # How long slots are held is a guess, or it has no objective that waiting could break.
-                return structs.replace(choice, outcome=Ruling.WAIT)
             self._shut_at = min(self._shut_at, now)
         return choice
 
@@ -122,9 +131,15 @@ class EngineGate:
             first_s=ask.first_s,
             gap_s=ask.gap_s,
             work=seen.work,
+            beside=seen.beside,
+            cost_nano=choice.price_nano,
             streamed=ask.streamed,
             telling=ask.streamed,
         )
+        if seen.beside:
+            rate = self.rates.rate(beside=True)
+            for other, tokens in self.flight.reading.delays(ask.prompt):
+                other.later_s += tokens / rate
         self.flight.send(number, entry)
         return entry
 
@@ -163,6 +178,19 @@ class EngineGate:
     def clears_in(self, ahead: int) -> float:
         """Seconds until somebody whom so many wait before would find a slot."""
         return wait_for_slot(len(self.flight) + ahead, self._slots, self._hold_s)
+
+    def _should_wait(self, choice: Choice, ask: Ask, patience_s: float, now: float, *, behind: bool) -> bool:
+        """Whether it waits, though the choice was made; `behind` somebody who waits though there is room."""
+        if choice.elsewhere_nano is None:
+            return False
+        if choice.outcome is Ruling.ADMIT:
+            return patience_s > _LAST_LOOK_S and gives_way(ask.prompt, self.flight, self.rates, patience_s, now)
+        if choice.outcome is not Ruling.SPILL or choice.free or patience_s <= 0:
+            return False
+        # How long slots are held is a guess, or who is before it makes room in a moment, or it has no objective that
+        # waiting could break.
+        guess = self.situation.ceiling > 0 and choice.forecast.slot_s > 0 and not self._held
+        return guess or (behind and choice.here_nano <= choice.elsewhere_nano) or not ask.promised
 
     def _ceiling(self, now: float, *, ramped: bool) -> int:
         flight, health = self.flight, self.health

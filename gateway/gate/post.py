@@ -157,6 +157,8 @@ class Post:
             hold_s=gate.hold_s,
             fenced=gate.health.fenced,
             speed=gate.speed,
+            beside=rates.beside,
+            overtaken=rates.overtaken,
             counts=dict(self.book.counts),
             decisions=self.book.decisions(),
         )

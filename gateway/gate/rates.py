@@ -6,7 +6,7 @@ from typing import Final
 from msgspec import Struct
 
 from gateway.gate.band import ErrorBand
-from gateway.gate.inflight import Entry
+from gateway.gate.entries import Entry
 
 _LEAST_STEP, _MORE_STEP, _SMOOTHING = 0.02, 0.3, 0.1
 """The rate follows errors that have one sign in large steps, and others in small ones (Trigg and Leach, 1967)."""
@@ -18,8 +18,17 @@ _TELLING: Final = 0.1
 """A first token foretold within this part of its objective tells more about the way there than about the rate."""
 _TELLING_S: Final = 0.05
 """The same where there is no objective."""
-
-
+_MARGIN, _MARGIN_S = 1 / 6, 1 / 12
+"""Part of the objective that is added to a forecast and to what came of it, before they are compared; seconds where
+there is none."""
+_BESIDE, _BESIDE_LEAST, _BESIDE_STEP = 0.7, 0.1, 0.02
+"""An engine's speed beside others as a share of that alone: the first guess, the least that is believed, and by how
+much of an error it follows."""
+_OVERTAKEN_STEP: Final = 0.1
+_MANY: Final = 8
+"""The mean time between fewer tokens than these hangs on a single step."""
+_STALLED, _STALLED_STEP, _STALLS = 0.01, 0.005, 0.001
+"""The share of answers that were held up: the first guess, how much the latest counts, and what is worth a thought."""
 _FAR: Final = 4.0
 """What is so many times as much as was ever seen is a guess."""
 
@@ -27,11 +36,15 @@ _FAR: Final = 4.0
 class Learnt(Struct, frozen=True, kw_only=True):
     """What outlives a restart: prompt tokens per second, and the ratios of both error bands.
 
-    `reach`: the most prompt tokens that were seen to be read. Not strictness, which belongs to the load of the hour.
+    `reach`: the most prompt tokens that were seen to be read. `beside`: the share of the rate that is left beside other
+    requests. `overtaken`: how far prompts are overtaken by shorter ones that come later, from 0 to 1. Not strictness,
+    which belongs to the load of the hour.
     """
 
     rate: float
     reach: float = math.inf
+    beside: float = _BESIDE
+    overtaken: float = 1.0
     first: tuple[float, ...] = ()
     gap: tuple[float, ...] = ()
 
@@ -43,14 +56,16 @@ NOTHING: Final = Learnt(rate=_FASTEST, reach=0.0)
 class Rates:
     """Prompt tokens per second, and the error bands of both forecasts.
 
-    One rate, though an engine reads more slowly beside streams: rates by the number of streams, tried on the simulated
-    engine, kept less than a point more of the tokens and broke more promises while the speed drifted. The band has
-    the difference.
+    Two rates, alone and beside others: rates by the number of streams, tried on the simulated engine, broke as many
+    promises for as many tokens. The band has the difference.
     """
 
     def __init__(self, learnt: Learnt) -> None:
         self.prompt_rate = learnt.rate
         self.reach = learnt.reach
+        self.beside = learnt.beside
+        self.overtaken = learnt.overtaken
+        self._stalled = _STALLED
         self._bias = 0.0
         self._spread = _FIRST_SPREAD
         self.first = ErrorBand(learnt.first)
@@ -59,6 +74,19 @@ class Rates:
     def guessed(self, work: float) -> bool:
         """Whether a forecast for so many prompt tokens is a guess, which nobody is to be sent away by."""
         return work > _FAR * self.reach
+
+    @property
+    def stalls(self) -> bool:
+        """Whether it happens that streams are held up for longer than they were promised between two tokens."""
+        return self._stalled > _STALLS
+
+    def rate(self, *, beside: bool) -> float:
+        """Prompt tokens per second, beside others or alone."""
+        return self.prompt_rate * self.beside if beside else self.prompt_rate
+
+    def foretold_s(self, entry: Entry) -> float:
+        """Seconds to its first token, by what was foretold when it was sent, and by what has overtaken it since."""
+        return entry.foretold_s + self.overtaken * entry.later_s
 
     def began(self, entry: Entry) -> None:
         """A first token came: compare it with the forecast. The first of its size is believed as it is."""
@@ -74,15 +102,31 @@ class Rates:
         if entry.foretold_s < telling:
             return
         self.reach = max(self.reach, entry.work)
-        self.first.observe(entry.foretold_s, took)
-        error = max(-_CLIP, min(_CLIP, math.log(took / entry.foretold_s)))
+        more = margin(entry.first_s)
+        told = self.foretold_s(entry) + more
+        self.first.observe(told, took + more)
+        error = max(-_CLIP, min(_CLIP, math.log((took + more) / told)))
         self._bias += _SMOOTHING * (error - self._bias)
         self._spread += _SMOOTHING * (abs(error) - self._spread)
         step = _LEAST_STEP + _MORE_STEP * abs(self._bias) / self._spread
         self.prompt_rate = min(_FASTEST, max(_SLOWEST, self.prompt_rate * math.exp(-step * error)))
+        step = -_BESIDE_STEP if entry.beside else _BESIDE_STEP
+        self.beside = min(1.0, max(_BESIDE_LEAST, self.beside * math.exp(step * error)))
+        step = _OVERTAKEN_STEP * entry.later_s / told
+        self.overtaken = min(1.0, max(0.0, self.overtaken + step * error))
 
     def ended(self, entry: Entry, now: float) -> None:
         """An answer is over: compare the time between its tokens with the forecast."""
         gap = entry.gap(now)
-        if gap > 0 and entry.foretold_gap_s > 0:
+        if entry.gap_s is not None and entry.tokens > 1:
+            self._stalled += _STALLED_STEP * ((gap > entry.gap_s) - self._stalled)
+        if entry.tokens >= _MANY and gap > 0 and entry.foretold_gap_s > 0:
             self.gap.observe(entry.foretold_gap_s, gap)
+
+
+def margin(first_s: float | None) -> float:
+    """What is added to a forecast and to what came of it before they are compared.
+
+    A step more or less is many times a first token that comes at once, which says nothing of one that comes late.
+    """
+    return _MARGIN_S if first_s is None else _MARGIN * first_s

@@ -55,18 +55,18 @@ def open_bound(scenario: str, reason: str, *more: str) -> ParameterSet:
     "scenario",
     [
         "steady",
-        open_bound("0.5x", "1.2 %: long prompts are overtaken by short ones of the same bunch"),
+        "0.5x",
         "1x",
         "1.2x",
         "2.5x",
-        open_bound("step", "1.02 %"),
-        open_bound("burst", "1.5 %: as 0.5x"),
-        open_bound("long", "1.4 %: prompts of 700 tokens take 2.6 s of their 3 s"),
+        "step",
+        "burst",
+        "long",
         "hog",
         "throttle",
-        open_bound("drift", "1.7 %: the first forecasts of every new speed are still those of the last one"),
-        open_bound("square", "1.2 %: as drift"),
-        open_bound("hang", "1.2 %: as 0.5x"),
+        open_bound("drift", "1.6 %: the first forecasts of every new speed are still those of the last one"),
+        "square",
+        "hang",
     ],
 )
 def test_promises_are_kept_whatever_comes(run: Run, scenario: str) -> None:
@@ -78,7 +78,7 @@ def test_promises_are_kept_whatever_comes(run: Run, scenario: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "scenario", [open_bound("steady", "4.5 %: a prompt of 465 tokens takes more than half of its 3 s")]
+    "scenario", [open_bound("steady", "3.7 %: a prompt of 465 tokens takes more than half of its 3 s")]
 )
 def test_half_of_the_capacity_hardly_spills(run: Run, scenario: str) -> None:
     """1: at most 2 % of a steady load."""
@@ -89,13 +89,13 @@ def test_half_of_the_capacity_hardly_spills(run: Run, scenario: str) -> None:
     ("scenario", "flags"),
     [
         ("steady", "0.8"),
-        open_bound("0.5x", "3.2 points, but the flags break 2.4 % of their promises", "0.8"),
-        open_bound("1x", "2.5 points, but the flags break 2.5 % of their promises", "0.6"),
-        open_bound("1.2x", "2.8 points, but the flags break 1.9 % of their promises", "0.6"),
+        ("0.5x", "0.8"),
+        ("1x", "0.6"),
+        ("1.2x", "0.6"),
         ("2.5x", "0.4"),
-        open_bound("step", "2.0 points, but the flags break 3.7 % of their promises", "0.8"),
-        open_bound("burst", "4.9 points, but the flags break 3.2 % of their promises", "0.8"),
-        open_bound("long", "2.5 points, but the flags break 2.1 % of their promises", "0.8"),
+        ("step", "0.8"),
+        ("burst", "0.8"),
+        ("long", "0.8"),
     ],
 )
 def test_at_constant_speed_little_is_lost_to_the_best_fixed_setting(run: Run, scenario: str, flags: str) -> None:
@@ -136,9 +136,6 @@ def test_no_more_than_the_slots_are_under_way(basis: Ground) -> None:
     assert len(served) == 400
 
 
-@pytest.mark.xfail(
-    strict=False, reason="9.6 % beside 7.4 %: what the overload has taught, to be strict, is unlearnt slowly"
-)
 def test_after_a_step_the_gate_opens_again(basis: Ground) -> None:
     """3: of what comes five seconds after the load has fallen back as much is kept as if there had been no step."""
     make = policies(basis.machine)[OURS]

@@ -67,3 +67,15 @@ def test_a_probe_goes_in_where_there_is_room() -> None:
     """Once in a while one is let in against the forecast, but not beyond the slots."""
     assert outcome(0.4, Elsewhere(1_000), probe=True) is Ruling.ADMIT
     assert outcome(0.4, Elsewhere(1_000), probe=True, free=False) is Ruling.SPILL
+
+
+def test_the_harm_that_it_does_to_others_counts() -> None:
+    """What they lose is paid like its own lateness: it waits until they are out of its way, or goes elsewhere."""
+    harmful = Forecast(first_s=1.0, gap_s=0.05, slot_s=0.0, delay=1.0, late=0.0, harm_nano=300.0)
+    for patience_s, strictness, expected in (
+        (0.5, 1.0, Ruling.WAIT),
+        (0.0, 1.0, Ruling.SPILL),
+        (0.0, 0.4, Ruling.ADMIT),
+    ):
+        found = choose(harmful, Elsewhere(1_000), strictness=strictness, free=True, patience_s=patience_s, probe=False)
+        assert found.outcome is expected

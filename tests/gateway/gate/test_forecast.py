@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
+from gateway.gate.entries import Entry
 from gateway.gate.forecast import Ask, forecast, wait_for_slot
-from gateway.gate.inflight import Entry, InFlight
+from gateway.gate.inflight import InFlight
 from gateway.gate.rates import Learnt, Rates
 
-LEARNT = Learnt(rate=200.0)
+LEARNT = Learnt(rate=200.0, beside=1.0)
 ASK = Ask(prompt=100, arrived_at=10.0, first_s=2.0, gap_s=0.1)
 
 
@@ -28,6 +29,25 @@ def test_prompts_before_it_and_its_own_are_read_at_the_rate() -> None:
     found = forecast(ASK, flight, rates, 0.0, 10.0)
     assert found.first_s == pytest.approx(1.5)
     assert found.slot_s == 0
+
+
+def test_what_has_been_read_meanwhile_is_not_waited_for() -> None:
+    """After a quarter of a second half of a prompt that takes half a second is left; beside others all takes longer."""
+    flight, rates = InFlight(), Rates(Learnt(rate=200.0, beside=0.5))
+    assert forecast(ASK, flight, rates, 0.0, 10.0).first_s == pytest.approx(0.5)
+    flight.reading.advance(10.0, 200.0, 1.0)
+    flight.send(0, sent(10.0))
+    assert forecast(ASK, flight, rates, 0.0, 10.0).first_s == pytest.approx(2.0)
+    flight.reading.advance(10.25, 200.0, 1.0)
+    assert forecast(ASK, flight, rates, 0.0, 10.25).first_s == pytest.approx(1.5)
+
+
+def test_who_was_overtaken_is_not_overdue() -> None:
+    """Its first token was foretold for later when others were let in before it."""
+    flight, rates = InFlight(), Rates(LEARNT)
+    flight.send(0, sent(10.0, later_s=1.0))
+    assert forecast(ASK, flight, rates, 0.0, 12.0).delay == 1
+    assert forecast(ASK, flight, rates, 0.0, 13.0).delay == pytest.approx(1.5)
 
 
 def test_without_a_free_slot_it_waits_for_one() -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from gateway.gate.inflight import Entry, InFlight
+from gateway.gate.entries import Entry
+from gateway.gate.inflight import InFlight
 
 
 def entry(prompt: int = 100, sent_at: float = 0.0) -> Entry:
@@ -54,6 +55,19 @@ def test_the_gap_is_that_of_now() -> None:
     assert flight.gap(now) > 0.23
     silent = flight.gap(now + 3.0)
     assert silent > 1.0, "no token is news too"
+
+
+def test_the_gap_beside_more_is_longer() -> None:
+    """Two streams at ten tokens a second: with a third a step takes a sixth more, for by itself it takes four."""
+    flight = InFlight()
+    for number in range(2):
+        flight.send(number, entry())
+        flight.token(number, 0.0)
+    for step in range(1, 30):
+        flight.token(0, 0.1 * step)
+        flight.token(1, 0.1 * step)
+    assert flight.gap(2.9, more=1) == pytest.approx(flight.gap(2.9) * 7 / 6)
+    assert flight.gap(2.9, more=1) == pytest.approx(0.117, rel=0.1)
 
 
 def test_a_broken_promise_is_seen_as_soon_as_it_is_broken() -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from gateway.gate.inflight import Entry
-from gateway.gate.rates import NOTHING, Learnt, Rates
+from gateway.gate.entries import Entry
+from gateway.gate.rates import NOTHING, Learnt, Rates, margin
 
 
 def answered(rates: Rates, speed: float, prompt: int = 200) -> None:
@@ -56,12 +56,12 @@ def test_errors_of_both_signs_move_the_rate_little() -> None:
     rates = Rates(Learnt(rate=200.0))
     seen = []
     for number in range(60):
-        answered(rates, rates.prompt_rate * (2.0 if number % 2 else 0.5))
+        answered(rates, rates.prompt_rate * (2.0 if number % 2 else 0.5), prompt=20_000)
         seen.append(rates.prompt_rate)
     assert max(seen[20:]) / min(seen[20:]) < 1.1
     before = rates.prompt_rate
     for _ in range(10):
-        answered(rates, before / 2)
+        answered(rates, before / 2, prompt=20_000)
     assert rates.prompt_rate < 0.65 * before
 
 
@@ -116,3 +116,71 @@ def test_what_comes_at_once_leaves_an_unknown_engine_unknown() -> None:
     for _ in range(20):
         first_of(rates, 20, 0.05)
     assert rates.guessed(20)
+
+
+def sent(rates: Rates, took: float, *, beside: bool, later_s: float = 0.0) -> None:
+    """A prompt of 200 tokens that was foretold by what is known has its first token after so long."""
+    rates.began(
+        Entry(
+            prompt=200,
+            arrived_at=0.0,
+            sent_at=0.0,
+            foretold_s=200 / rates.rate(beside=beside),
+            foretold_gap_s=0.0,
+            first_s=3.0,
+            gap_s=None,
+            work=200,
+            beside=beside,
+            later_s=later_s,
+            first_at=took,
+            tokens=1,
+        )
+    )
+
+
+def test_both_rates_are_found() -> None:
+    """An engine that reads 400 tokens a second alone, and 100 beside streams."""
+    rates = Rates(Learnt(rate=200.0))
+    for _ in range(300):
+        sent(rates, 0.5, beside=False)
+        sent(rates, 2.0, beside=True)
+    assert rates.rate(beside=False) == pytest.approx(400, rel=0.15)
+    assert rates.rate(beside=True) == pytest.approx(100, rel=0.15)
+    before = rates.rate(beside=True) / rates.rate(beside=False)
+    for _ in range(60):
+        sent(rates, 1.0, beside=False)
+        sent(rates, 4.0, beside=True)
+    assert rates.rate(beside=True) / rates.rate(beside=False) == pytest.approx(before, rel=0.15), "half of its speed"
+
+
+@pytest.mark.parametrize(("overtaking", "found"), [(0.0, 0.0), (1.0, 1.0)])
+def test_whether_prompts_are_overtaken_is_found(overtaking: float, found: float) -> None:
+    """Half of the prompts saw a second of others come after them, which delayed their first token or did not."""
+    rates = Rates(Learnt(rate=200.0, beside=1.0, overtaken=0.5))
+    for _ in range(200):
+        sent(rates, 1.0, beside=True)
+        sent(rates, 1.0 + overtaking, beside=True, later_s=1.0)
+    assert rates.overtaken == pytest.approx(found, abs=0.1)
+
+
+def test_a_step_more_does_not_spoil_what_is_known_of_long_ones() -> None:
+    """First tokens foretold in 0.4 s that came in 0.8: one foretold in 2 s is hardly expected in 4."""
+    rates = Rates(Learnt(rate=500.0, beside=1.0, first=(1.0,) * 100))
+    for _ in range(100):
+        rates.prompt_rate = 500.0
+        sent(rates, 0.8, beside=False)
+    more = margin(3.0)
+    assert rates.first.exceeds(2.0 + more, 2.4 + more) > 0.9
+    assert rates.first.exceeds(2.0 + more, 3.2 + more) < 0.01
+
+
+def test_the_mean_of_a_few_tokens_tells_nothing_of_the_next_answer() -> None:
+    """An answer of two tokens with a long step in between is no reason to expect that of a hundred."""
+    rates = Rates(Learnt(rate=200.0))
+    before = rates.gap.ratios
+    one = Entry(
+        prompt=1, arrived_at=0.0, sent_at=0.0, foretold_s=1.0, foretold_gap_s=0.1, first_s=None, gap_s=None,
+        first_at=1.0, tokens=2,
+    )  # fmt: skip
+    rates.ended(one, 3.0)
+    assert rates.gap.ratios == before

@@ -21,7 +21,7 @@ async def test_every_term_of_the_last_decision_is_told() -> None:
     registry.register(GateTermsCollector(gate.reports))
     assert at("forebay_gate_prompt_rate", engine="small") not in samples(registry)
     assert gate.reports()[0].decisions == ()
-    gate.recall("small", Learnt(rate=100.0, reach=1_000.0))
+    gate.recall("small", Learnt(rate=100.0, reach=1_000.0, beside=1.0))
     gate.update(UP)
     permit = await gate.enter("small", applicant(prompt=50))
     with pytest.raises(Rejected):
@@ -30,7 +30,7 @@ async def test_every_term_of_the_last_decision_is_told() -> None:
     decision = gate.reports()[0].decisions[-1]
     assert (decision.outcome, decision.work) == ("spill", 350)
     told = {term: value for name, value in found.items() if (term := _term(name)) is not None}
-    assert told["first_s"] == pytest.approx(3.5 + told["slot_s"])
+    assert told["first_s"] == pytest.approx(3.5 + told["slot_s"], rel=1e-3)
     assert told["promised_first_s"] == 1.0
     assert told["here_nano"] > told["elsewhere_nano"] > 0
     assert {"late", "band", "strictness", "slots", "ceiling", "in_use", "slot_s"} <= told.keys()

@@ -1,0 +1,50 @@
+"""A request under way at an engine, with what was foretold and promised of it."""
+
+import math
+
+from msgspec import Struct
+
+
+class Entry(Struct):
+    """A request under way, and what was foretold of it: seconds to its first token, and between tokens (0: nothing).
+
+    `first_s` (from its arrival on) and `gap_s` are what it was promised, None where nothing was. `work` are the prompt
+    tokens that were to be read before its first one, its own among them.
+    """
+
+    prompt: int
+    arrived_at: float
+    sent_at: float
+    foretold_s: float
+    foretold_gap_s: float
+    first_s: float | None
+    gap_s: float | None
+    work: int = 0
+    cost_nano: float = 0.0
+    """What somebody else would have taken for it; 0 where nobody else might."""
+    beside: bool = False
+    """Whether others were under way when it was sent."""
+    later_s: float = 0.0
+    """What prompts take that were sent after it, and may be read before it."""
+    left: float = 0.0
+    """Tokens of its prompt that are still to be read, as far as that is foretold."""
+    streamed: bool = True
+    """Whether its tokens are told as they come. That of a whole answer is taken to begin when it was foretold to."""
+    first_at: float | None = None
+    tokens: int = 0
+    telling: bool = True
+    """Whether what comes of it says anything about forecasts: not if the engine stood still meanwhile."""
+    observed_gap_s: float = 0.0
+    """Mean time between its tokens, once it is over."""
+    listening_since: float = -math.inf
+    """Since when its next token has been waited for; infinite while nobody does, because its client is slow."""
+
+    def gap(self, now: float) -> float:
+        """Mean time between its tokens; 0 before it has two."""
+        return (now - self.first_at) / (self.tokens - 1) if self.first_at is not None and self.tokens > 1 else 0.0
+
+    def missed(self, now: float) -> bool:
+        """Whether a promise to it is broken by now."""
+        first = (now if self.first_at is None else self.first_at) - self.arrived_at
+        late = self.first_s is not None and first > self.first_s
+        return late or (self.gap_s is not None and self.gap(now) > self.gap_s)

@@ -1,0 +1,72 @@
+"""What is left of the prompts under way, and who overtakes whom."""
+
+import pytest
+
+from gateway.gate.entries import Entry
+from gateway.gate.reading import Reading
+
+
+def reading(*prompts: int) -> tuple[Reading, list[Entry]]:
+    """Prompts that were sent one after the other at second 0."""
+    found = Reading()
+    entries = [
+        Entry(prompt=prompt, arrived_at=0.0, sent_at=0.0, foretold_s=1.0, foretold_gap_s=0.0, first_s=2.0, gap_s=None)
+        for prompt in prompts
+    ]
+    for number, entry in enumerate(entries):
+        found.add(number, entry)
+    return found, entries
+
+
+def test_what_is_left_shrinks_as_time_passes() -> None:
+    """Half goes to who waits longest and half to the shortest; a token of each is left until its first one is there."""
+    found, (long, middle, short) = reading(400, 200, 51)
+    found.advance(1.0, 100.0, 1.0)
+    assert (long.left, middle.left, short.left) == pytest.approx((350, 200, 1))
+    found.advance(2.0, 100.0, 1.0)
+    assert (long.left, middle.left, short.left) == pytest.approx((300, 150, 1))
+    assert found.left == pytest.approx(451)
+    found.advance(60.0, 100.0, 1.0)
+    assert found.left == pytest.approx(3, abs=0.1)
+
+
+def test_first_come_first_served_reads_in_order() -> None:
+    """An engine that lets nobody overtake."""
+    found, (long, short) = reading(400, 51)
+    found.advance(1.0, 100.0, 0.0)
+    assert (long.left, short.left) == (300, 51)
+    found.advance(5.0, 100.0, 0.0)
+    assert (long.left, short.left) == pytest.approx((1, 1), abs=0.1)
+
+
+def test_what_has_its_first_token_is_gone() -> None:
+    """However wrong it was what was left of it; without prompts nothing is left."""
+    found, _ = reading(400, 50)
+    found.advance(1.0, 10.0, 1.0)
+    found.drop(0)
+    assert found.left == pytest.approx(45)
+    found.drop(1)
+    assert found.left == 0
+
+
+def test_a_short_prompt_waits_for_less() -> None:
+    """It is read beside the longest waiting one, and after those that are shorter; in order it waits for all."""
+    found, _ = reading(400, 300, 40)
+    assert found.ahead(50, 1.0) == 2 * (50 + 40)
+    assert found.ahead(50, 0.0) == 790
+    assert found.ahead(50, 0.5) == pytest.approx((180 + 790) / 2)
+    assert found.ahead(500, 1.0) == 1_240
+    assert Reading().ahead(50, 1.0) == 50
+
+
+def test_who_is_longer_is_delayed() -> None:
+    """The longest waiting one keeps half of the steps, whoever comes; who is shorter is not overtaken."""
+    found, (first, long, short) = reading(100, 300, 40)
+    assert [(entry.prompt, tokens) for entry, tokens in found.delays(60)] == [(300, 60)]
+    assert (found.until(first), found.until(long), found.until(short)) == (200, 440, 80)
+    found.drop(2)
+    found.drop(1)
+    assert [tokens for _, tokens in found.delays(60)] == [60]
+    assert [tokens for _, tokens in found.delays(600)] == [100]
+    found.drop(0)
+    assert found.delays(60) == []
