@@ -13,14 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from local_models.hardware import cpu_count
 from tests.e2e.configs import PRICES, Config, base, hash_of, key_of, provider
 from tests.e2e.crowd import Caller, Crowd, Kind
 from tests.e2e.forged_metrics import Forgery, Page, forged_metrics
-from tests.e2e.homes import MODEL
-from tests.e2e.stack import Stack, eventually, running
+from tests.e2e.homes import MODEL, engine_of, install_model
+from tests.e2e.stack import Stack, eventually, running, started
 from tests.faults.behaviours import Says, Status
 from tests.faults.handle import FaultServer
 
@@ -216,18 +217,23 @@ async def test_a_flood_of_batch_work_lets_the_urgent_pass(stack: Stack) -> None:
     assert order.index("urgent") <= SLOTS + 1
 
 
-def test_nobody_is_let_in_before_the_engine_has_been_tried(model_path: Path, faults: FaultServer) -> None:
-    """12, a cold start of a real engine: who may go elsewhere does, who may not waits, and no slot is given until the
-    engine has answered a token to who looks after it.
+def test_nobody_is_let_in_before_the_engine_has_been_tried(home: Path, model_path: Path, faults: FaultServer) -> None:
+    """12, a cold start of a real engine, stopped as soon as it is born: who may go elsewhere does, and no slot is given
+    until it has answered a token to who looks after it; who may not go waits for that.
     """
     faults.always("mid", Says())
-    with running(config(faults, {"kind": "llama_cpp"}), model=model_path) as cold:
-        early = cold.chat("local", headers={**key_of("rush"), **ELSEWHERE}, **_SHORT)
+    install_model(home, model_path)
+    with started(home, config(faults, {"kind": "llama_cpp"})) as cold:
+        eventually(lambda: engine_of(home) is not None, "the engine is born")
+        newborn = psutil.Process(engine_of(home))
+        newborn.suspend()
+        cold.listening()
+        # Asked before anybody has: a connection that breaks would shut the gate too.
         state = cold.gate("small")
-        assert early.status_code == 200
-        if not state["ready"]:
-            assert early.headers["x-forebay-backend"] == "mini"
-            assert state["in_use"] == 0
+        early = cold.chat("local", headers={**key_of("rush"), **ELSEWHERE}, **_SHORT)
+        newborn.resume()
+        assert (early.status_code, early.headers["x-forebay-backend"]) == (200, "mini")
+        assert (state["ready"], state["in_use"]) == (False, 0)
         alone = cold.chat("local", headers=key_of("vault"), **_SHORT)
         assert (alone.status_code, alone.headers["x-forebay-backend"]) == (200, "local")
         assert cold.gate("small")["ready"]
