@@ -96,6 +96,8 @@ def test_nobody_gives_way_until_it_is_too_late() -> None:
     assert decide(one, ask(100), patience_s=0.05).outcome is Ruling.ADMIT
     assert decide(one, ask(100), patience_s=0.15).outcome is Ruling.ADMIT
     one.token(0, 100.2)
+    assert decide(one, ask(100, 100.2), 100.2, patience_s=0.15).outcome is Ruling.WAIT
+    assert decide(one, ask(100, 100.2), 100.2, patience_s=0.05).outcome is Ruling.ADMIT
     assert decide(one, ask(100, 100.35), 100.35).outcome is Ruling.ADMIT
 
 
