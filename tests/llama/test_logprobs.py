@@ -69,3 +69,10 @@ def test_a_small_vocabulary_gives_what_there_is() -> None:
 def test_huge_logits_do_not_overflow() -> None:
     """The normaliser is computed around the maximum."""
     assert log_normaliser(np.array([3e4, 3e4], dtype=np.float32)) == pytest.approx(3e4 + np.log(2), rel=1e-6)
+
+
+@pytest.mark.parametrize("shift", [-300.0, -41.0, -39.0, 39.0, 41.0, 87.0, 300.0])
+def test_where_the_row_lies_does_not_matter(shift: float) -> None:
+    """Far from 0 as near to it, shifted logits have the same probabilities."""
+    row = np.linspace(-20.0, 0.0, 50_000, dtype=np.float32)
+    assert log_normaliser(row + np.float32(shift)) == pytest.approx(log_normaliser(row) + shift, abs=1e-4)
