@@ -15,11 +15,12 @@ from local_models.types import EngineSpec
 # `local_models.llama`: 3 when the file is not a GGUF it can use, 4 when llama.cpp refuses it.
 _BAD_MODEL: Final = frozenset((3, 4))
 # ggml's threads meet at a barrier in every layer, and GNU OpenMP spins there 300,000 times before it sleeps. Beside
-# other busy processes that is a disaster, as the threads take the CPU from the one they wait for; and a thread that
-# went to sleep while the owner chose tokens has to be woken for the next step. SmolLM2-135M, 2 threads on 2 CPUs,
-# tokens/s of eight streams on an idle box, and of one beside three busy processes:
-#   1,000 spins 290 and 32;  10,000: 300 and 21;  30,000: 306 and 18;  100,000: 307 and 20;  by default 311 and 1
-_SPIN: Final = MappingProxyType({"GOMP_SPINCOUNT": "30000"})
+# other busy processes that is a disaster, as the threads take the CPU from the one they wait for: SmolLM2-135M, 2
+# threads on 2 CPUs, 24 tokens beside three busy processes took 70 to 90 s by default and 1.0 s with 1,000 spins (the
+# library's own choice once it knows that it has too few CPUs). On an idle box, where a thread that went to sleep while
+# tokens were chosen has to be woken for the next step, eight streams have 290 tokens/s with 1,000 spins, 300 with
+# 10,000, 306 with 30,000 and 311 by default; but from 10,000 on one stream beside busy processes is half as fast.
+_SPIN: Final = MappingProxyType({"GOMP_SPINCOUNT": "1000"})
 
 
 class LlamaCpp:
