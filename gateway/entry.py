@@ -130,7 +130,6 @@ class Entry:
         standby = other is not None and constraints.forbids(other.spec, candidate.tier) is None
         applicant = Applicant(
             ask=_ask(run, now, streamed=streamed),
-            priority=constraints.sla.priority,
             elsewhere=None if alone else self._elsewhere(run, now),
             deadline=constraints.deadline,
             standby=standby,
@@ -218,4 +217,5 @@ def _ask(run: Journey[Any], now: float, *, streamed: bool) -> Ask:
         first_s=first_s,
         gap_s=sla.itl_s,
         streamed=streamed,
+        priority=sla.priority,
     )

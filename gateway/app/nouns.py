@@ -211,6 +211,8 @@ def gate_settings(config: Config) -> GateSettings:
         max_wait_alone_s=config.gate.max_wait_alone_ms / 1000,
         max_waiting=config.gate.max_waiting,
         on_gpus=frozenset(name for name, engine in config.engines.items() if engine.kind == "vllm"),
+        # vLLM's policy orders only its queue, which the gate keeps short.
+        by_priority=frozenset(name for name, engine in config.engines.items() if engine.kind == "llama_cpp"),
     )
 
 

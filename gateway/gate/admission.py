@@ -30,6 +30,8 @@ class GateSettings(Struct, frozen=True, kw_only=True):
     max_waiting: int
     on_gpus: frozenset[str] = frozenset()
     """Engines that are as fast as the GPUs of this box."""
+    by_priority: frozenset[str] = frozenset()
+    """Engines that serve first who is urgent."""
 
 
 class Gate:
@@ -42,7 +44,14 @@ class Gate:
         self._standbys = dict(standbys)
         self._on_gpus = settings.on_gpus & slots.keys()
         self._posts = {
-            name: Post(name, count, settings.max_waiting, partial(self._changed, name)) for name, count in slots.items()
+            name: Post(
+                name,
+                count,
+                settings.max_waiting,
+                partial(self._changed, name),
+                by_priority=name in settings.by_priority,
+            )
+            for name, count in slots.items()
         }
         self._gpus = GpuSnapshot(reason="not looked at yet")
 

@@ -8,7 +8,6 @@ from msgspec import Struct
 
 from gateway.gate.engine import Ask, Choice, EngineGate, Entry, Situation
 from gateway.gates import GateDecision
-from gateway.types import Priority
 
 _KEPT: Final = 64
 
@@ -19,7 +18,6 @@ class Decided(Struct, frozen=True):
     outcome: str
     at: float
     ask: Ask
-    priority: Priority
     choice: Choice
     entry: Entry | None
     situation: Situation
@@ -35,7 +33,7 @@ class Book:
         self._gate = gate
         self._kept: deque[Decided] = deque(maxlen=_KEPT)
 
-    def note(self, outcome: str, ask: Ask, priority: Priority, choice: Choice, entry: Entry | None) -> None:
+    def note(self, outcome: str, ask: Ask, choice: Choice, entry: Entry | None) -> None:
         """Somebody went in, or went away, as was decided just now."""
         gate = self._gate
         self.counts[outcome] += 1
@@ -44,7 +42,6 @@ class Book:
                 outcome,
                 time.time(),
                 ask,
-                priority,
                 choice,
                 entry,
                 gate.situation,
@@ -65,7 +62,7 @@ def _told(each: Decided) -> GateDecision:
     return GateDecision(
         at=each.at,
         outcome=each.outcome,
-        priority=each.priority.name.lower(),
+        priority=ask.priority.name.lower(),
         waited_s=situation.at - ask.arrived_at,
         prompt=ask.prompt,
         work=seen.work,

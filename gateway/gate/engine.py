@@ -22,7 +22,6 @@ from gateway.gate.health import Health
 from gateway.gate.inflight import InFlight
 from gateway.gate.others import gives_way
 from gateway.gate.rates import NOTHING, Learnt, Rates
-from gateway.types import Priority
 
 MISSES: Final = 0.005
 """The share of broken promises that strictness steers to: well below the one in a hundred that is allowed."""
@@ -52,9 +51,9 @@ class Situation(Struct, frozen=True):
 class EngineGate:
     """Decides for one engine. Times are of one monotonic clock."""
 
-    def __init__(self, slots: int, learnt: Learnt) -> None:
-        """`learnt` is from an earlier life, or a first guess."""
-        self.flight = InFlight()
+    def __init__(self, slots: int, learnt: Learnt, *, by_priority: bool = False) -> None:
+        """`learnt` is from an earlier life, or a first guess. `by_priority`: the engine serves first who is urgent."""
+        self.flight = InFlight(by_priority=by_priority)
         self.rates = Rates(learnt)
         self.health = Health(slots)
         self.strictness = 1.0
@@ -83,15 +82,15 @@ class EngineGate:
         )
 
     def decide(  # who stands before it is the queue's to say
-        self, ask: Ask, priority: Priority, elsewhere: Elsewhere | None, patience_s: float, now: float, ahead: int = 0
+        self, ask: Ask, elsewhere: Elsewhere | None, patience_s: float, now: float, ahead: int = 0
     ) -> Choice:
         """What becomes of it now; `patience_s` is how long it may go on waiting, `ahead` how many wait before it."""
         flight = self.flight
         flight.settle(now)
         flight.reading.advance(now, self.rates.rate(beside=flight.running > 0), self.rates.overtaken)
         count = len(flight)
-        self._headroom.arrived(priority, ask.first_s, now)
-        slots, most_s = self._headroom.room(priority, self._slots, now)
+        self._headroom.arrived(ask.priority, ask.first_s, now)
+        slots, most_s = self._headroom.room(ask.priority, self._slots, now)
         promised = ask.promised
         most = self._ceiling(now, ramped=promised)
         if elsewhere is None:
@@ -131,6 +130,7 @@ class EngineGate:
             first_s=ask.first_s,
             gap_s=ask.gap_s,
             work=seen.work,
+            priority=ask.priority,
             beside=seen.beside,
             cost_nano=choice.price_nano,
             streamed=ask.streamed,
@@ -138,7 +138,7 @@ class EngineGate:
         )
         if seen.beside:
             rate = self.rates.rate(beside=True)
-            for other, tokens in self.flight.reading.delays(ask.prompt):
+            for other, tokens in self.flight.reading.delays(ask.prompt, ask.priority):
                 other.later_s += tokens / rate
         self.flight.send(number, entry)
         return entry
@@ -148,7 +148,7 @@ class EngineGate:
         entry = self.flight.token(number, now, count)
         if self.health.progressed(now):
             self.flight.disturb()
-        if entry.tokens == count and entry.telling:
+        if entry.tokens == count and entry.telling and not entry.overtaken:
             self.rates.began(entry)
 
     def end(self, number: int, now: float) -> None:

@@ -4,6 +4,8 @@ import math
 
 from msgspec import Struct
 
+from gateway.types import Priority
+
 
 class Entry(Struct):
     """A request under way, and what was foretold of it: seconds to its first token, and between tokens (0: nothing).
@@ -20,6 +22,9 @@ class Entry(Struct):
     first_s: float | None
     gap_s: float | None
     work: int = 0
+    priority: Priority = Priority.NORMAL
+    overtaken: bool = False
+    """Whether a more urgent one was sent before its first token came, which makes that later than was foretold."""
     cost_nano: float = 0.0
     """What somebody else would have taken for it; 0 where nobody else might."""
     beside: bool = False

@@ -8,6 +8,7 @@ from msgspec import Struct
 from gateway.gate.inflight import InFlight
 from gateway.gate.others import harm
 from gateway.gate.rates import Rates, margin
+from gateway.types import Priority
 
 _LEAST_S: Final = 0.001
 """No first token is foretold sooner, however little there is to read."""
@@ -15,7 +16,7 @@ _LEAST_S: Final = 0.001
 
 class Ask(Struct, frozen=True, kw_only=True):
     """A request. `first_s` (from its arrival on) and `gap_s` are its objectives, None where it has none. `streamed`:
-    its tokens will be told as they come.
+    its tokens will be told as they come. `priority` is that of its class.
     """
 
     prompt: int
@@ -23,6 +24,7 @@ class Ask(Struct, frozen=True, kw_only=True):
     first_s: float | None
     gap_s: float | None
     streamed: bool = True
+    priority: Priority = Priority.NORMAL
 
     @property
     def promised(self) -> bool:
@@ -62,9 +64,9 @@ def forecast(ask: Ask, flight: InFlight, rates: Rates, slot_s: float, now: float
     What is left of the prompts before it and its own are read at the learnt rate. If the oldest of them is overdue, the
     engine is slower than was learnt by at least as much.
     """
-    beside, work = len(flight) > 0, flight.reading.ahead(ask.prompt, rates.overtaken)
+    beside, work = flight.beside(ask.priority), flight.reading.ahead(ask.prompt, rates.overtaken, ask.priority)
     first_s = max(_LEAST_S, work / rates.rate(beside=beside) + slot_s)
-    oldest = flight.oldest
+    oldest = flight.before(ask.priority)
     delay = 1.0 if oldest is None else max(1.0, (now - oldest.sent_at) / rates.foretold_s(oldest))
     gap_s = flight.gap(now, more=1)
     late, guess = 0.0, rates.guessed(work)
@@ -82,5 +84,5 @@ def forecast(ask: Ask, flight: InFlight, rates: Rates, slot_s: float, now: float
         work=math.ceil(work),
         guess=guess,
         beside=beside,
-        harm_nano=harm(ask.prompt, flight, rates, price, now) if price else 0.0,
+        harm_nano=harm(ask.prompt, ask.priority, flight, rates, price, now) if price else 0.0,
     )

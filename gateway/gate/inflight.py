@@ -7,6 +7,7 @@ from typing import Final
 
 from gateway.gate.entries import Entry
 from gateway.gate.reading import Reading
+from gateway.types import Priority
 
 _WINDOW_S: Final = 1.0
 """How far back the time between tokens is looked at."""
@@ -21,13 +22,16 @@ _GRAIN_S: Final = 0.005
 class InFlight:
     """Everything between being sent and its end. Times are of one monotonic clock."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, by_priority: bool = False) -> None:
+        """`by_priority`: the engine serves first who is urgent; see `local_models.llama.priority`."""
+        self._by_priority = by_priority
         self.backlog = 0
         """Prompt tokens of requests without a first token."""
-        self.reading = Reading()
+        self.reading = Reading(by_priority=by_priority)
         self.running = 0
         """Streams with a first token."""
         self._entries: dict[int, Entry] = {}
+        self._counts = dict.fromkeys(Priority, 0)
         self._unstarted: dict[int, Entry] = {}
         self._fresh: dict[int, Entry] = {}
         self._silent: list[tuple[float, int]] = []
@@ -42,6 +46,18 @@ class InFlight:
     def oldest(self) -> Entry | None:
         """Who has waited longest for a first token, of those whose tokens are told."""
         return next(iter(self._unstarted.values()), None)
+
+    def beside(self, priority: Priority) -> bool:
+        """Whether there is anybody who would be served at the same time as a request of this class."""
+        if not self._by_priority:
+            return bool(self._entries)
+        return any(count for each, count in self._counts.items() if each >= priority)
+
+    def before(self, priority: Priority) -> Entry | None:
+        """Who has waited longest of those whom a request of this class has to wait for."""
+        if not self._by_priority:
+            return self.oldest
+        return next((each for each in self._unstarted.values() if each.priority >= priority), None)
 
     @property
     def unstarted(self) -> Iterable[Entry]:
@@ -62,6 +78,7 @@ class InFlight:
         """It is on its way."""
         self._pass(entry.sent_at)
         self._entries[number] = entry
+        self._counts[entry.priority] += 1
         self.backlog += entry.prompt
         self.reading.add(number, entry)
         if entry.streamed:
@@ -96,6 +113,7 @@ class InFlight:
         """It is over, whole or not."""
         self._pass(now)
         entry = self._entries.pop(number)
+        self._counts[entry.priority] -= 1
         if not entry.streamed:
             self._begin_silent(number, entry, now)
         elif self._unstarted.pop(number, None) is not None:

@@ -8,12 +8,13 @@ from typing import Final
 
 from gateway.gate.inflight import InFlight
 from gateway.gate.rates import Rates, margin
+from gateway.types import Priority
 
 _MOST: Final = 8
 """So many of the longest waiting are looked at: time is not to grow with what an engine can hold."""
 
 
-def harm(prompt: int, flight: InFlight, rates: Rates, price: float, now: float) -> float:
+def harm(prompt: int, priority: Priority, flight: InFlight, rates: Rates, price: float, now: float) -> float:
     """What those whom it overtakes are expected to lose, in nano-dollars: by how much their promises become less likely
     to be kept, weighted by what somebody else takes for them, or by `price` where nobody else may answer.
     """
@@ -22,7 +23,7 @@ def harm(prompt: int, flight: InFlight, rates: Rates, price: float, now: float) 
         return lost
     rate, reading, band = rates.rate(beside=True), flight.reading, rates.first
     most_s = (reading.left + 2 * prompt) / rate
-    for entry, tokens in reading.delays(prompt):
+    for entry, tokens in reading.delays(prompt, priority):
         if entry.first_s is None:
             continue
         more = margin(entry.first_s)

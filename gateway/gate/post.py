@@ -13,7 +13,7 @@ from gateway.gate.book import Book
 from gateway.gate.engine import NOTHING, Ask, Choice, Elsewhere, EngineGate, Entry, Learnt, Ruling
 from gateway.gate.permits import Permit, PermitQueue, QueueFull, SentAway
 from gateway.gates import GateReport
-from gateway.types import EngineView, GateState, Priority
+from gateway.types import EngineView, GateState
 
 _UNWELL_S: Final = 2.0
 """When to come back to an engine that is not up."""
@@ -30,7 +30,6 @@ class Applicant(Struct, frozen=True, kw_only=True):
     """
 
     ask: Ask
-    priority: Priority
     elsewhere: Elsewhere | None
     deadline: float
     standby: bool = False
@@ -39,10 +38,13 @@ class Applicant(Struct, frozen=True, kw_only=True):
 class Post:
     """What the gate knows of one engine. `changed` hears of whatever may have become of its state."""
 
-    def __init__(self, name: str, slots: int, max_waiting: int, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, name: str, slots: int, max_waiting: int, changed: Callable[[], None], *, by_priority: bool = False
+    ) -> None:
         self.name = name
+        self._by_priority = by_priority
         self.permits = PermitQueue(slots, max_waiting)
-        self.gate = EngineGate(slots, NOTHING)
+        self.gate = EngineGate(slots, NOTHING, by_priority=by_priority)
         self.book = Book(self.gate)
         self.view: EngineView | None = None
         self.numbers = itertools.count()
@@ -92,14 +94,14 @@ class Post:
 
     def recall(self, learnt: Learnt) -> None:
         """Go on with what was learnt in an earlier life, before anything was decided in this one."""
-        self.gate = EngineGate(self.permits.slots, learnt)
+        self.gate = EngineGate(self.permits.slots, learnt, by_priority=self._by_priority)
         self.book = Book(self.gate)
 
     async def acquire(self, applicant: Applicant, until: float) -> Permit:
         """A permit before `until`. Raises MovedOn, or Rejected."""
         visit = _Visit(self, applicant, until)
         try:
-            return await self.permits.acquire(applicant.priority, until - _now(), visit, movable=applicant.standby)
+            return await self.permits.acquire(applicant.ask.priority, until - _now(), visit, movable=applicant.standby)
         except (TimeoutError, QueueFull, SentAway) as error:
             visit.went()
             raise self.rejection(visit.choice) from error
@@ -108,7 +110,7 @@ class Post:
         """What becomes of somebody now that so many wait before him."""
         if not self._followed:
             self._refresh(now)
-        return self.gate.decide(applicant.ask, applicant.priority, applicant.elsewhere, until - now, now, ahead)
+        return self.gate.decide(applicant.ask, applicant.elsewhere, until - now, now, ahead)
 
     def rejection(self, choice: Choice | None = None) -> Rejected:
         """Why somebody is not let in, after this choice if there was one, and in how long to come back."""
@@ -223,7 +225,7 @@ class _Visit:
         ruling = choice.outcome
         if ruling is Ruling.ADMIT:
             self._entry = entry = post.gate.send(self._number, applicant.ask, choice, now)
-            post.book.note(ruling, applicant.ask, applicant.priority, choice, entry)
+            post.book.note(ruling, applicant.ask, choice, entry)
         return ruling
 
     def went(self) -> None:
@@ -232,7 +234,7 @@ class _Visit:
         if self.choice is None:
             return
         outcome = Ruling.REFUSE if applicant.elsewhere is None else Ruling.SPILL
-        self._post.book.note(outcome, applicant.ask, applicant.priority, self.choice, None)
+        self._post.book.note(outcome, applicant.ask, self.choice, None)
 
     def listen(self) -> None:
         """The engine has the word."""

@@ -5,10 +5,12 @@ that are read meanwhile the longest waiting prompt gets at least half, and the s
 lets short prompts overtake (`overtaken`, from 0: first come, first served, to 1: as `local_models.llama.shares` does).
 """
 
+from collections.abc import Collection
 from itertools import islice
 from typing import Final
 
 from gateway.gate.entries import Entry
+from gateway.types import Priority
 
 _LEAST: Final = 1.0
 """A prompt without a first token has a token left, whatever was foretold."""
@@ -21,7 +23,9 @@ _READ: Final = 1.01
 class Reading:
     """The prompts that have no first token yet, who waits longest first."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, by_priority: bool = False) -> None:
+        """`by_priority`: the engine reads no prompt while there is a more urgent one."""
+        self._by_priority = by_priority
         self.left = 0.0
         """Tokens that are left of all."""
         self._prompts: dict[int, Entry] = {}
@@ -30,6 +34,9 @@ class Reading:
     def add(self, number: int, entry: Entry) -> None:
         """It is to be read."""
         entry.left = max(_LEAST, entry.prompt)
+        if self._by_priority:
+            for other in self._prompts.values():
+                other.overtaken = other.overtaken or other.priority < entry.priority
         self.left += entry.left
         self._prompts[number] = entry
 
@@ -44,7 +51,7 @@ class Reading:
         tokens, self._at = (now - self._at) * rate, now
         while self._prompts and tokens > 0:
             first = short = None
-            for each in self._prompts.values():
+            for each in self._served():
                 if each.left > _READ:
                     first = first or each
                     if short is None or each.left < short.left:
@@ -62,26 +69,46 @@ class Reading:
             self.left -= done
             tokens -= done
 
-    def ahead(self, prompt: int, overtaken: float) -> float:
+    def ahead(self, prompt: int, overtaken: float, priority: Priority) -> float:
         """Tokens to be read before a new prompt has been, its own among them."""
-        every = self.left + prompt
-        if not overtaken or not self._prompts:
+        prompts, left = self._before(priority)
+        every = left + prompt
+        if not overtaken or not prompts:
             return every
-        shorter = sum(each.left for each in islice(self._prompts.values(), 1, _MOST) if each.left <= prompt)
+        shorter = sum(each.left for each in islice(prompts, 1, _MOST) if each.left <= prompt)
         return every - overtaken * (every - min(every, 2 * (prompt + shorter)))
 
     def until(self, entry: Entry) -> float:
         """Tokens to be read before its first one, as far as it is overtaken by all that are shorter."""
-        first, *others = islice(self._prompts.values(), _MOST)
+        prompts, left = self._before(entry.priority)
+        first, *others = islice(prompts, _MOST)
         shorter = () if entry is first else (each.left for each in others if each.left < entry.left)
-        return min(self.left, 2 * (entry.left + sum(shorter)))
+        return min(left, 2 * (entry.left + sum(shorter)))
 
-    def delays(self, prompt: int) -> list[tuple[Entry, float]]:
-        """Whom a new prompt would overtake, and by how many tokens."""
-        if not self._prompts:
+    def delays(self, prompt: int, priority: Priority) -> list[tuple[Entry, float]]:
+        """Whom of its equals a new prompt would overtake, and by how many tokens."""
+        prompts, left = self._before(priority)
+        if self._by_priority:
+            prompts = [each for each in prompts if each.priority is priority]
+        if not prompts:
             return []
-        first, *others = islice(self._prompts.values(), _MOST)
+        first, *others = islice(prompts, _MOST)
         found: list[tuple[Entry, float]] = [(each, prompt) for each in others if each.left > prompt]
         # Who waits longest keeps half of every step, whoever comes.
-        half = 2 * first.left - self.left
+        half = 2 * first.left - left
         return [(first, min(prompt, half)), *found] if half > 0 else found
+
+    def _before(self, priority: Priority) -> tuple[Collection[Entry], float]:
+        """The prompts that are read before one of this class is done, and what is left of them."""
+        if not self._by_priority:
+            return self._prompts.values(), self.left
+        prompts = [each for each in self._prompts.values() if each.priority >= priority]
+        return prompts, sum(each.left for each in prompts)
+
+    def _served(self) -> Collection[Entry]:
+        """The prompts that are read at present."""
+        prompts = self._prompts.values()
+        if not self._by_priority:
+            return prompts
+        most = max((each.priority for each in prompts if each.left > _READ), default=None)
+        return [each for each in prompts if each.priority is most]

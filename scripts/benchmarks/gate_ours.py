@@ -16,7 +16,7 @@ class Ours:
     """`gateway.gate` in front of the simulated engine."""
 
     def __init__(self, slots: int, learnt: Learnt) -> None:
-        self.gate = EngineGate(slots, learnt)
+        self.gate = EngineGate(slots, learnt, by_priority=True)
         self._foretold: dict[int, float] = {}
 
     def scraped(self, _gauges: Gauges, now: float) -> None:
@@ -31,10 +31,11 @@ class Ours:
             arrived_at=request.at,
             first_s=first_s,
             gap_s=None if first_s is None else GAP_S,
+            priority=request.priority,
         )
         patience = _PATIENCE_S if first_s is None else PATIENCE * first_s
         elsewhere = Elsewhere(cost(PRICE, request.prompt, request.expected))
-        choice = self.gate.decide(ask, request.priority, elsewhere, request.at + patience - now, now)
+        choice = self.gate.decide(ask, elsewhere, request.at + patience - now, now)
         if choice.outcome is Ruling.ADMIT:
             self.gate.send(request.number, ask, choice, now)
             self._foretold[request.number] = choice.forecast.first_s + now - request.at

@@ -61,3 +61,8 @@ def test_priorities_are_for_engines_that_go_by_them(engine: dict[str, Any], *, p
     """Ours does, and vLLM where it is told to: otherwise it may refuse the field, as others may."""
     assert nouns.profile(Params(), Engine.model_validate({"model": "m", **engine})).prioritised is prioritised
     assert not nouns.profile(Params(), None).prioritised
+
+
+def test_the_gate_knows_which_engines_serve_the_urgent_first() -> None:
+    """Ours. What serves elsewhere is not known, and vLLM's policy orders only whoever has no slot."""
+    assert nouns.gate_settings(CONFIG).by_priority == {"ours"}

@@ -13,17 +13,18 @@ SLOTS = 8
 _PAUSE_S = 31.0
 
 
-def gate(slots: int = SLOTS) -> EngineGate:
+def gate(slots: int = SLOTS, *, by_priority: bool = False) -> EngineGate:
     """Of an engine that has been up for long, at second 100."""
-    found = EngineGate(slots, Learnt(rate=200.0))
+    found = EngineGate(slots, Learnt(rate=200.0), by_priority=by_priority)
     found.health.heard(0.0, ready=True)
     found.health.heard(100.0, ready=True)
     return found
 
 
 def ask(prompt: int = 20, now: float = 100.0, first_s: float | None = 2.0) -> Ask:
-    """A request that has just come."""
-    return Ask(prompt=prompt, arrived_at=now, first_s=first_s, gap_s=None)
+    """A request that has just come: interactive where it was promised something, and otherwise batch work."""
+    priority = Priority.BATCH if first_s is None else Priority.INTERACTIVE
+    return Ask(prompt=prompt, arrived_at=now, first_s=first_s, gap_s=None, priority=priority)
 
 
 def offer(
@@ -32,10 +33,9 @@ def offer(
     asked: Ask,
     *,
     elsewhere: Elsewhere | None = CLOUD,
-    priority: Priority = Priority.INTERACTIVE,
 ) -> Choice:
     """Offer it when it comes, and send it if it is admitted."""
-    choice = one.decide(asked, priority, elsewhere, 0.5, asked.arrived_at)
+    choice = one.decide(asked, elsewhere, 0.5, asked.arrived_at)
     if choice.outcome is Ruling.ADMIT:
         one.send(number, asked, choice, asked.arrived_at)
     return choice
@@ -55,8 +55,8 @@ def test_no_more_are_sent_than_there_are_slots() -> None:
     outcomes = [offer(one, number, ask(1)).outcome for number in range(SLOTS + 1)]
     assert outcomes[:SLOTS] == [Ruling.ADMIT] * SLOTS
     assert outcomes[SLOTS] in (Ruling.WAIT, Ruling.SPILL)
-    assert one.decide(ask(1), Priority.INTERACTIVE, None, 0.5, 100.0).outcome is Ruling.WAIT
-    refused = one.decide(ask(1), Priority.INTERACTIVE, None, 0.0, 100.0)
+    assert one.decide(ask(1), None, 0.5, 100.0).outcome is Ruling.WAIT
+    refused = one.decide(ask(1), None, 0.0, 100.0)
     assert refused.outcome is Ruling.REFUSE
     assert refused.retry_after_s > 0
 
@@ -65,15 +65,12 @@ def test_a_batch_leaves_room_for_who_was_here_lately() -> None:
     """Five of eight slots and 1.3 s of prompts while somebody interactive is about; everything when nobody is."""
     one = gate()
     offer(one, 0, ask(1))
-    admitted = sum(
-        offer(one, 1 + place, ask(1, first_s=None), priority=Priority.BATCH).outcome is Ruling.ADMIT
-        for place in range(SLOTS)
-    )
+    admitted = sum(offer(one, 1 + place, ask(1, first_s=None)).outcome is Ruling.ADMIT for place in range(SLOTS))
     assert admitted == 4
-    assert offer(gate(), 0, ask(4_000, first_s=None), priority=Priority.BATCH).outcome is Ruling.ADMIT
+    assert offer(gate(), 0, ask(4_000, first_s=None)).outcome is Ruling.ADMIT
     one = gate()
     offer(one, 0, ask(1))
-    assert offer(one, 1, ask(400, first_s=None), priority=Priority.BATCH).outcome is not Ruling.ADMIT
+    assert offer(one, 1, ask(400, first_s=None)).outcome is not Ruling.ADMIT
 
 
 def test_broken_promises_make_it_stricter_and_kept_ones_looser() -> None:
@@ -94,9 +91,9 @@ def test_broken_promises_make_it_stricter_and_kept_ones_looser() -> None:
 def test_strictness_decides() -> None:
     """What goes in at first is sent away by a gate that has broken too many promises."""
     one = gate()
-    assert one.decide(ask(220), Priority.INTERACTIVE, CLOUD, 0.5, 100.0).outcome is Ruling.ADMIT
+    assert one.decide(ask(220), CLOUD, 0.5, 100.0).outcome is Ruling.ADMIT
     one.strictness = 3.0
-    assert one.decide(ask(220), Priority.INTERACTIVE, CLOUD, 0.5, 100.0).outcome is Ruling.SPILL
+    assert one.decide(ask(220), CLOUD, 0.5, 100.0).outcome is Ruling.SPILL
 
 
 def test_gaps_longer_than_foretold_are_expected_again() -> None:
@@ -151,7 +148,7 @@ def test_a_closed_gate_looks_whether_it_could_open(prompt: int, after_s: float) 
         one.end(number - 1, now + prompt / 2_000)
         now += _PAUSE_S
         one.health.heard(now, ready=True)
-        one.decide(ask(prompt, now - 30.0), Priority.INTERACTIVE, CLOUD, 0.5, now - 30.0)
+        one.decide(ask(prompt, now - 30.0), CLOUD, 0.5, now - 30.0)
         assert offer(one, number, ask(prompt, now)).outcome is Ruling.ADMIT
     assert one.rates.prompt_rate > 1_200
 
@@ -186,7 +183,7 @@ def test_a_decision_takes_less_than_fifty_microseconds() -> None:
     asked = ask(100, now)
     began = time.process_time()
     for _ in range(2_000):
-        one.decide(asked, Priority.INTERACTIVE, CLOUD, 0.5, now)
+        one.decide(asked, CLOUD, 0.5, now)
     assert (time.process_time() - began) / 2_000 < 10 * 50e-6
 
 
@@ -203,8 +200,30 @@ def test_a_restart_goes_on_where_the_last_life_ended() -> None:
     after.health.heard(now - 50.0, ready=True)
     after.health.heard(now + 2.0, ready=True)
     before.health.heard(now + 2.0, ready=True)
-    same = [
-        each.decide(ask(150, now + 2.0), Priority.NORMAL, CLOUD, 0.5, now + 2.0).forecast for each in (before, after)
-    ]
+    same = [each.decide(ask(150, now + 2.0), CLOUD, 0.5, now + 2.0).forecast for each in (before, after)]
     assert same[0] == same[1]
     assert before.strictness != after.strictness == 1.0
+
+
+@pytest.mark.parametrize(("by_priority", "outcome"), [(True, Ruling.ADMIT), (False, Ruling.SPILL)])
+def test_batch_work_keeps_nobody_out_where_it_lets_the_urgent_pass(*, by_priority: bool, outcome: Ruling) -> None:
+    """Neither by its prompts, of four seconds, nor by being late itself."""
+    one = gate(by_priority=by_priority)
+    offer(one, 0, ask(800, first_s=None))
+    one.health.heard(110.0, ready=True)
+    one.health.progressed(110.0)
+    assert offer(one, 1, ask(100, 110.0)).outcome is outcome
+
+
+def test_nothing_is_learnt_of_the_rate_from_those_who_were_overtaken() -> None:
+    """Their first token is late because somebody more urgent came; whoever came in time says how fast the engine is."""
+    one = gate(by_priority=True)
+    offer(one, 0, ask(200, first_s=None))
+    offer(one, 1, ask(20))
+    rate = one.rates.prompt_rate
+    one.token(0, 130.0)
+    assert one.rates.prompt_rate == rate
+    one.health.heard(130.0, ready=True)
+    offer(one, 2, ask(200, 130.0, first_s=None))
+    one.token(2, 133.0)
+    assert one.rates.prompt_rate < rate

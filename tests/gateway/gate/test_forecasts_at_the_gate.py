@@ -19,9 +19,9 @@ BATCH = change(SLA, priority=Priority.BATCH)
 VIP = change(SLA, priority=Priority.INTERACTIVE, ttft_s=4.0)
 
 
-async def up(slots: int = 4) -> Gate:
+async def up(slots: int = 4, settings: GateSettings = SETTINGS) -> Gate:
     """A gate in front of an engine that has been up for long."""
-    gate = Gate({"small": slots}, SETTINGS)
+    gate = Gate({"small": slots}, settings)
     gate.update(UP)
     await pass_time(100.0)
     return gate
@@ -193,3 +193,16 @@ async def test_nothing_is_learnt_from_those_whom_a_dying_engine_takes_along() ->
     for permit in permits:
         permit.release()
     assert gate.reports()[0].strictness == 1.0
+
+
+async def test_batch_work_is_nothing_to_the_urgent_where_the_engine_serves_them_first() -> None:
+    """A prompt of two and a half seconds stands before a class above it at any other engine."""
+    for by_priority in (frozenset[str](), frozenset({"small"})):
+        gate = await up(settings=change(SETTINGS, by_priority=by_priority))
+        await answered(gate, 100, 1.0)
+        batch = await gate.enter("small", applicant(BATCH, prompt=250))
+        if by_priority:
+            (await gate.enter("small", applicant(PRO, alone=False, prompt=30))).release()
+        else:
+            assert (await rejected(gate, prompt=30)).reason is Reason.LATENCY_OBJECTIVE
+        batch.release()

@@ -1,9 +1,11 @@
 """The ledger of what is under way."""
 
 import pytest
+from msgspec import structs
 
 from gateway.gate.entries import Entry
 from gateway.gate.inflight import InFlight
+from gateway.types import Priority
 
 
 def entry(prompt: int = 100, sent_at: float = 0.0) -> Entry:
@@ -94,3 +96,26 @@ def test_a_standstill_leaves_no_trace_in_the_gap() -> None:
     flight.disturb()
     assert flight.gap(10.3) == 0
     assert not flight.end(0, 10.4).telling
+
+
+@pytest.mark.parametrize(
+    ("by_priority", "priority", "oldest", "beside"),
+    [
+        (False, Priority.INTERACTIVE, 0.0, True),
+        (True, Priority.INTERACTIVE, None, False),
+        (True, Priority.NORMAL, 1.0, True),
+        (True, Priority.BATCH, 0.0, True),
+    ],
+)
+def test_where_who_is_urgent_goes_first_only_as_urgent_ones_stand_before_him(
+    *, by_priority: bool, priority: Priority, oldest: float | None, beside: bool
+) -> None:
+    """Neither are others waited for, nor is anything done beside them."""
+    flight = InFlight(by_priority=by_priority)
+    for number, each in enumerate((Priority.BATCH, Priority.NORMAL)):
+        flight.send(number, structs.replace(entry(sent_at=float(number)), priority=each))
+    found = flight.before(priority)
+    assert (None if found is None else found.sent_at, flight.beside(priority)) == (oldest, beside)
+    for number in range(2):
+        flight.end(number, 4.0)
+    assert (flight.before(priority), flight.beside(priority)) == (None, False)

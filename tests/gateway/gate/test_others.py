@@ -26,7 +26,7 @@ def ask(prompt: int, now: float = 100.0, gap_s: float | None = None) -> Ask:
 
 def decide(one: EngineGate, asked: Ask, now: float = 100.0, *, ahead: int = 0, patience_s: float = 0.5) -> Choice:
     """For somebody whom a cloud may answer."""
-    return one.decide(asked, Priority.INTERACTIVE, CLOUD, patience_s, now, ahead)
+    return one.decide(asked, CLOUD, patience_s, now, ahead)
 
 
 def send(one: EngineGate, number: int, asked: Ask, now: float = 100.0) -> None:
@@ -54,7 +54,7 @@ def test_where_nobody_is_overtaken_nobody_waits() -> None:
     one = gate(Learnt(rate=200.0, beside=1.0, overtaken=0.0, first=SURE))
     send(one, 0, ask(100))
     one.send(1, ask(250), decide(one, ask(250)), 100.0)
-    assert harm(10, one.flight, one.rates, 1.0, 100.0) == 0
+    assert harm(10, Priority.NORMAL, one.flight, one.rates, 1.0, 100.0) == 0
     assert decide(one, ask(10)).outcome is Ruling.ADMIT
 
 
@@ -73,8 +73,8 @@ def test_those_who_may_go_nowhere_else_count_like_the_one_who_comes() -> None:
     """Nothing is known of what others would take for them."""
     one = gate()
     asked = ask(350)
-    one.send(0, asked, one.decide(asked, Priority.INTERACTIVE, None, 0.5, 100.0), 100.0)
-    assert harm(60, one.flight, one.rates, 1_000.0, 100.0) == pytest.approx(1_000.0, rel=0.05)
+    one.send(0, asked, one.decide(asked, None, 0.5, 100.0), 100.0)
+    assert harm(60, Priority.NORMAL, one.flight, one.rates, 1_000.0, 100.0) == pytest.approx(1_000.0, rel=0.05)
 
 
 def test_a_long_prompt_lets_others_have_their_second_token() -> None:

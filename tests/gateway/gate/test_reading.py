@@ -4,6 +4,9 @@ import pytest
 
 from gateway.gate.entries import Entry
 from gateway.gate.reading import Reading
+from gateway.types import Priority
+
+BATCH, USUAL, URGENT = Priority
 
 
 def reading(*prompts: int) -> tuple[Reading, list[Entry]]:
@@ -52,21 +55,48 @@ def test_what_has_its_first_token_is_gone() -> None:
 def test_a_short_prompt_waits_for_less() -> None:
     """It is read beside the longest waiting one, and after those that are shorter; in order it waits for all."""
     found, _ = reading(400, 300, 40)
-    assert found.ahead(50, 1.0) == 2 * (50 + 40)
-    assert found.ahead(50, 0.0) == 790
-    assert found.ahead(50, 0.5) == pytest.approx((180 + 790) / 2)
-    assert found.ahead(500, 1.0) == 1_240
-    assert Reading().ahead(50, 1.0) == 50
+    assert found.ahead(50, 1.0, USUAL) == 2 * (50 + 40)
+    assert found.ahead(50, 0.0, USUAL) == 790
+    assert found.ahead(50, 0.5, USUAL) == pytest.approx((180 + 790) / 2)
+    assert found.ahead(500, 1.0, USUAL) == 1_240
+    assert Reading().ahead(50, 1.0, USUAL) == 50
 
 
 def test_who_is_longer_is_delayed() -> None:
     """The longest waiting one keeps half of the steps, whoever comes; who is shorter is not overtaken."""
     found, (first, long, short) = reading(100, 300, 40)
-    assert [(entry.prompt, tokens) for entry, tokens in found.delays(60)] == [(300, 60)]
+    assert [(entry.prompt, tokens) for entry, tokens in found.delays(60, USUAL)] == [(300, 60)]
     assert (found.until(first), found.until(long), found.until(short)) == (200, 440, 80)
     found.drop(2)
     found.drop(1)
-    assert [tokens for _, tokens in found.delays(60)] == [60]
-    assert [tokens for _, tokens in found.delays(600)] == [100]
+    assert [tokens for _, tokens in found.delays(60, USUAL)] == [60]
+    assert [tokens for _, tokens in found.delays(600, USUAL)] == [100]
     found.drop(0)
-    assert found.delays(60) == []
+    assert found.delays(60, USUAL) == []
+
+
+def test_where_the_urgent_are_served_first_only_their_equals_and_betters_count() -> None:
+    """For what is before a prompt, for whom it delays, and for what is read meanwhile."""
+    found = Reading(by_priority=True)
+    entries = {
+        priority: Entry(
+            prompt=prompt,
+            arrived_at=0.0,
+            sent_at=0.0,
+            foretold_s=1.0,
+            foretold_gap_s=0.0,
+            first_s=2.0,
+            gap_s=None,
+            priority=priority,
+        )
+        for prompt, priority in ((400, BATCH), (200, USUAL), (100, URGENT))
+    }
+    for number, entry in enumerate(entries.values()):
+        found.add(number, entry)
+    assert [found.ahead(50, 0.0, priority) for priority in (BATCH, USUAL, URGENT)] == [750, 350, 150]
+    assert [entry.priority for entry, _ in found.delays(50, USUAL)] == [USUAL]
+    assert found.until(entries[USUAL]) == 300
+    assert [entry.overtaken for entry in entries.values()] == [True, True, False]
+    found.advance(1.0, 50.0, 1.0)
+    found.advance(2.0, 149.0, 1.0)
+    assert [entry.left for entry in entries.values()] == pytest.approx([400, 100, 1])
