@@ -1,7 +1,8 @@
 """The gate's acceptance tests that run on the simulated engine, fitted to the recording: 1 to 4, 9 and 15 of the
 reference's list (gate.md §6.10), and what issue 6 asks of an engine whose speed changes. On held-out stretches.
 
-5 to 7 and 10 to 14 are on real engines: `tests/e2e/test_gate_on_engines` and `test_engine_death`. 16 takes an hour.
+5 to 7 and 10 to 14 are on real engines: `tests/e2e/test_gate_on_engines` and `test_engine_death`. 16 is `scripts/bench
+endurance`.
 """
 
 from collections.abc import Callable
