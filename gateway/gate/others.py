@@ -4,14 +4,11 @@ Engines read what is short before what is long, and hold streams up meanwhile. H
 """
 
 from itertools import islice
-from typing import Final
 
 from gateway.gate.inflight import InFlight
 from gateway.gate.rates import Rates, margin
+from gateway.gate.reading import MOST
 from gateway.types import Priority
-
-_MOST: Final = 8
-"""So many of the longest waiting are looked at: time is not to grow with what an engine can hold."""
 
 
 def harm(prompt: int, priority: Priority, flight: InFlight, rates: Rates, price: float, now: float) -> float:
@@ -43,10 +40,10 @@ def gives_way(prompt: int, flight: InFlight, rates: Rates, patience_s: float, no
     if not rates.stalls:
         return False
     own_s = prompt / rates.prompt_rate
-    for entry in islice(flight.fresh, _MOST):
+    for entry in islice(flight.fresh, MOST):
         past = now - (entry.first_at or now)
         if entry.gap_s is not None and past < entry.gap_s < past + own_s:
             return True
     if flight.reading.left / rates.prompt_rate >= patience_s:
         return False
-    return any(entry.gap_s is not None and entry.gap_s < own_s for entry in islice(flight.unstarted, _MOST))
+    return any(entry.gap_s is not None and entry.gap_s < own_s for entry in islice(flight.unstarted, MOST))

@@ -14,8 +14,8 @@ from gateway.types import Priority
 
 _LEAST: Final = 1.0
 """A prompt without a first token has a token left, whatever was foretold."""
-_MOST: Final = 8
-"""So many of the longest waiting are looked at one by one."""
+MOST: Final = 8
+"""So many of the longest waiting are looked at one by one: time is not to grow with what an engine can hold."""
 _READ: Final = 1.01
 """Of a prompt that has been read no more is left than this."""
 
@@ -75,13 +75,13 @@ class Reading:
         every = left + prompt
         if not overtaken or not prompts:
             return every
-        shorter = sum(each.left for each in islice(prompts, 1, _MOST) if each.left <= prompt)
+        shorter = sum(each.left for each in islice(prompts, 1, MOST) if each.left <= prompt)
         return every - overtaken * (every - min(every, 2 * (prompt + shorter)))
 
     def until(self, entry: Entry) -> float:
         """Tokens to be read before its first one, as far as it is overtaken by all that are shorter."""
         prompts, left = self._before(entry.priority)
-        first, *others = islice(prompts, _MOST)
+        first, *others = islice(prompts, MOST)
         shorter = () if entry is first else (each.left for each in others if each.left < entry.left)
         return min(left, 2 * (entry.left + sum(shorter)))
 
@@ -92,7 +92,7 @@ class Reading:
             prompts = [each for each in prompts if each.priority is priority]
         if not prompts:
             return []
-        first, *others = islice(prompts, _MOST)
+        first, *others = islice(prompts, MOST)
         found: list[tuple[Entry, float]] = [(each, prompt) for each in others if each.left > prompt]
         # Who waits longest keeps half of every step, whoever comes.
         half = 2 * first.left - left

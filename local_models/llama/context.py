@@ -3,7 +3,7 @@
 Flash attention with split KV streams is the exact setting: what a sequence generates does not depend on which others
 are decoded beside it, within the limits that `prefixes` draws. For short sequences it is the fastest one, too. For long
 ones it is not, because llama.cpp's kernel for fewer than 64 tokens of a sequence at once is slow on a CPU. Milliseconds
-of one core per token (SmolLM2-135M), by the position:
+of one core per token (SmolLM2-135M, without AMX), by the position:
 
                         0     512    1024    2048    4000
     one token   flash   18     31      44      72     131

@@ -12,9 +12,9 @@ from local_models.llama.prefixes import WIDE
 class Shares:
     """Prompt tokens per step: alone, and at most, at least and at first beside running sequences.
 
-    Alone, 64 tokens and more cost 3.6 ms each and 16 to 63 cost 4.9 (SmolLM2-135M, two cores): below 64 queries of one
-    sequence the flash attention kernel takes another path. More than 128 gain nothing, and whoever arrives meanwhile
-    waits for the end of the step.
+    Alone, 64 tokens and more cost 3.6 ms each and 16 to 63 cost 4.9 (SmolLM2-135M, two cores, no AMX): below 64 queries
+    of one sequence the flash attention kernel takes another path. More than 128 gain nothing, and whoever arrives
+    meanwhile waits for the end of the step.
     """
 
     alone: int = 128
