@@ -21,6 +21,7 @@ _NAMES: Final = frozenset(
         "VIRTUAL_ENV",
         "LD_LIBRARY_PATH",
         "LD_PRELOAD",
+        "GLIBC_TUNABLES",
     )
 )
 _PREFIXES: Final = (

@@ -6,7 +6,9 @@ One request, from bytes to bytes:
    `template` and the vocabulary of `model` give tokens, `gbnf` writes the grammar of a JSON schema.
 2. `engine` hands the job to the owner thread (`worker`) and keeps an inbox for what comes back.
 3. The owner thread (`loop`) decodes batch after batch in `context`; `scheduler` decides what goes into each,
-   `priority` who goes first, `shares` how much of a prompt, `prefixes` what of it need not be evaluated again.
+   `priority` who goes first, `seating` where, `shares` how much of a prompt, `prefixes` what of it need not be
+   evaluated again. A call of llama.cpp for those whom nobody waits for may be ended by others (`preemption`).
+   Long prompts leave the streams alone: `away` says which, `errands` and `aside` take them to a context of their own.
    `sequence` turns a row of logits into the next token (`sampling`, `constrained`, `grammar`), its log-probabilities
    (`logprobs`) and the text that may be sent (`textstream`).
 4. `answers` shapes the events of the inbox as OpenAI's `objects`, whole or streamed; `connection` sends them. A closed
@@ -15,7 +17,7 @@ One request, from bytes to bytes:
 
     asyncio thread:  app ── asks ── engine ── answers        text thread: long prompts, schemas
                                      │  ▲
-                            commands ▼  │ events, once per step
+                            commands ▼  │ events, once per call of llama.cpp
     owner thread:                   worker ── loop ── scheduler, sequence, context
 
 A pooling engine (`--runner pooling`) takes the same way with `embed_app` ── `embedding` ── `engine` and `worker` ──

@@ -33,6 +33,7 @@ from local_models.llama.machine import die_with_parent
 from local_models.llama.metrics import Metrics
 from local_models.llama.service import Identity, Service
 from local_models.llama.shares import Shares
+from local_models.llama.spin import brief_beside_others
 from local_models.llama.worker import Settings, Worker
 
 _BACKLOG: Final = 2048
@@ -104,13 +105,20 @@ def _arguments() -> argparse.Namespace:
         "--attention",
         choices=get_args(Attention),
         default="flash",
-        help="flash: short answers are the same whoever else is served; beside running sequences a long prompt is read "
-        "in leaps, which stop them for a moment. plain: from some 500 tokens on steps take half the time and less, and "
-        "none of them waits long for a long prompt; what is generated may depend on others",
+        help="flash: short answers are the same whoever else is served. plain: from some 500 tokens on steps take half "
+        "the time and less; what is generated may depend on others",
     )
     parser.add_argument("--runner", choices=("generate", "pooling"), default="generate", help="text, or vectors")
     parser.add_argument(
         "--pooling", choices=("mean", "last", "cls"), help="runner pooling with a model that was made to generate"
+    )
+    parser.add_argument(
+        "--aside-threads",
+        type=_within(0, 1024),
+        metavar="THREADS",
+        help="of the threads, how many evaluate a long prompt while the others decode the streams (default: half); "
+        "0: it is evaluated between the streams' tokens, which stops them for a moment, and saves the memory of one "
+        "sequence",
     )
     parser.add_argument("--stand-alone", action="store_true", help="live on when the parent process dies")
     arguments = parser.parse_args()
@@ -164,9 +172,10 @@ async def _serve(arguments: argparse.Namespace, listener: socket.socket) -> None
         shares=Shares(alone=arguments.prompt_batch, beside=min(arguments.prompt_batch, Shares().beside)),
         reuse=not arguments.no_prefix_reuse,
         attention=arguments.attention,
+        aside_threads=arguments.aside_threads,
     )
     worker = Worker(settings, LlamaLog())
-    with _text_thread() as texts:
+    with _text_thread() as texts, brief_beside_others():
         engine, app = _answering(arguments, worker, texts)
         server = _Server(_config(app))
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from local_models.llama.errors import RequestError
 from local_models.llama.jobs import EmbedJob
 from local_models.llama.model import Model
+from local_models.llama.wire import Priority
 
 MAX_TEXTS: Final = 2048
 """Texts of one request, as OpenAI has it."""
@@ -29,6 +30,7 @@ class EmbeddingRequest(Struct):
     model: str | None = None
     encoding_format: Literal["float", "base64"] | None = None
     dimensions: Annotated[int, Meta(ge=1)] | None = None
+    priority: Priority | None = None
 
 
 class _Embedding(Struct):
@@ -79,7 +81,8 @@ class EmbedAsks:
         tokens = sum(text.size for text in texts)
         if tokens > MAX_TOKENS:
             raise _wrong(f"{tokens:,} tokens are over the limit of {MAX_TOKENS:,} of one request", "input")
-        return EmbedAsk(EmbedJob(number, texts), packed=request.encoding_format == "base64")
+        job = EmbedJob(number, texts, priority=request.priority or 0)
+        return EmbedAsk(job, packed=request.encoding_format == "base64")
 
     def _tokens(self, part: str | list[int], name: str) -> NDArray[np.int32]:
         if isinstance(part, str):

@@ -2,6 +2,7 @@
 
 import ctypes
 import sys
+from collections.abc import Callable
 from typing import Final
 
 import llama_cpp
@@ -19,6 +20,7 @@ class LlamaLog:
     def __init__(self) -> None:
         self._level = 0
         self._kept: list[str] | None = None
+        self._hushed: Callable[[], bool] = lambda: False
         callback = llama_cpp.llama_log_callback(self._take)
         # llama.cpp calls it for as long as the process lives, whoever has forgotten this object by then.
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(callback))
@@ -33,10 +35,14 @@ class LlamaLog:
         kept, self._kept = self._kept or [], None
         return tuple(kept)
 
+    def hush(self, wanted: Callable[[], bool]) -> None:
+        """While `wanted` says so nothing is printed: it calls an end that was asked for an error."""
+        self._hushed = wanted
+
     def _take(self, level: int, text: bytes, _user_data: int | None) -> None:
         if level != _CONTINUED:
             self._level = level
-        if self._level not in (_WARNING, _ERROR):
+        if self._level not in (_WARNING, _ERROR) or self._hushed():
             return
         line = text.decode("utf-8", "replace")
         if self._level == _ERROR and self._kept is not None:

@@ -1,53 +1,45 @@
-"""Commands in, batches through llama.cpp, events out: what the owner thread does, step by step.
+"""Commands in, batches through llama.cpp, events out: what the owner thread does, call by call.
 
-What a step does is drawn in `scheduler`. Errors are kept as small as they are: a sequence that cannot go on fails its
-own request, a batch that cannot be decoded is tried in halves until the one sequence is found that fails alone, and
-only an error of the loop itself ends the thread, which `/health` then reports.
+What a step does, in one call of llama_decode or several, is drawn in `scheduler`. Errors are kept as small as they are:
+a sequence that cannot go on fails its own request, a batch that cannot be decoded is tried in halves until the one
+sequence is found that fails alone, and only an error of the loop itself ends the thread, which `/health` then reports.
 """
 
 import logging
+import math
 import queue
 import time
 from collections.abc import Callable, Mapping
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from local_models.llama.context import Batch
+from local_models.llama.aside import Aside
+from local_models.llama.errands import Brought, Errands
 from local_models.llama.errors import Code
-from local_models.llama.jobs import Began, Broke, Cancel, Command, Delta, Event, Gone, Job, Order, Snapshot
+from local_models.llama.jobs import (
+    Began,
+    Broke,
+    Cancel,
+    Command,
+    Delta,
+    Evaluated,
+    Event,
+    Further,
+    Gone,
+    Job,
+    Order,
+    Snapshot,
+)
 from local_models.llama.model import Vocabulary
-from local_models.llama.scheduler import Ready, Row, Scheduler, Start
+from local_models.llama.preemption import PREEMPTED
+from local_models.llama.scheduler import Ready, Row, Scheduler
+from local_models.llama.seating import Start
 from local_models.llama.seats import Key
 from local_models.llama.sequence import Sequence
+from local_models.llama.streams import Streams
 
 _logger = logging.getLogger(__name__)
-
-
-class Streams(Protocol):
-    """The KV streams that batches are decoded into; see `context.Context`."""
-
-    @property
-    def batch(self) -> Batch:
-        """What the next `decode` evaluates."""
-        ...
-
-    def decode(self) -> int:
-        """Evaluate the batch; 0 when done."""
-        ...
-
-    def logits(self, rows: int) -> NDArray[np.float32]:
-        """Raw logits of the tokens that wanted them."""
-        ...
-
-    def trim(self, slot: int, length: int) -> bool:
-        """Keep the first `length` tokens of one stream. False: it cannot be cut there, and is empty now."""
-        ...
-
-    def copy(self, source: int, target: int) -> None:
-        """Make one stream a copy of another."""
-        ...
 
 
 class Loop:
@@ -60,18 +52,24 @@ class Loop:
         scheduler: Scheduler,
         commands: "queue.SimpleQueue[Command]",
         clock: Callable[[], float] = time.monotonic,
+        aside: Aside | None = None,
     ) -> None:
+        """Without `aside` no prompt is evaluated in a context of its own, and the scheduler must want none to be."""
         self._vocabulary = vocabulary
         self._context = context
         self._scheduler = scheduler
         self._commands = commands
         self._clock = clock
+        self._resting = False  # nothing but a prompt aside, or what waits for it
+        self._calls: list[tuple[Row, ...]] = []  # of the step that is under way, the next one last
         self._jobs: dict[int, Job] = {}
         self._began: set[int] = set()
         self._left: dict[int, int] = {}  # choices of each job that are not over
         self._sequences: dict[int, Sequence] = {}  # by slot
+        self._errands = None if aside is None else Errands(aside, context, scheduler, self._sequences)
         self._events: list[Event] = []
         self._prompt_tokens = 0
+        self._aside_tokens = 0
         self._generation_tokens = 0
 
     def warm_up(self) -> None:
@@ -88,14 +86,20 @@ class Loop:
             waiting=self._scheduler.waiting,
             kv_tokens=self._scheduler.tokens,
             prompt_tokens=self._prompt_tokens + self._scheduler.hits,
+            aside_tokens=self._aside_tokens,
             prefix_queries=self._scheduler.queries,
             prefix_hits=self._scheduler.hits,
             generation_tokens=self._generation_tokens,
         )
 
+    @property
+    def idle(self) -> bool:
+        """There is nothing to do until the next command."""
+        return not self._jobs or self._resting
+
     def obey(self) -> bool:
         """Take all commands there are, waiting for one when there is nothing to do. False: stop."""
-        idle = not self._jobs
+        idle = self.idle
         while idle or not self._commands.empty():
             command = self._commands.get()
             idle = False
@@ -104,15 +108,39 @@ class Loop:
             self._take(command)
         return True
 
-    def step(self) -> tuple[Event, ...]:
-        """One batch; returns everything that happened since the last one."""
-        for start in self._scheduler.admit():
-            self._start(start)
-        rows = self._scheduler.plan()
+    def step(self, ready: Callable[[], None] = lambda: None) -> tuple[Event, ...]:
+        """One call of llama_decode, the step's next one; returns everything that happened since the last call.
+
+        `ready` is called just before, when nothing else of the step needs the interpreter.
+        """
+        rows = self._next()
+        if not rows:
+            self._plan()
+            rows = self._next()
         if rows:
-            self._decode(rows)
+            self._decode(rows, ready)
         events, self._events = tuple(self._events), []
         return events
+
+    def _plan(self) -> None:
+        """The last step is over, and another begins."""
+        for start in self._scheduler.admit():
+            self._start(start)
+        if (move := self._scheduler.gather()) is not None:
+            self._move(*move)
+        if self._errands is not None:
+            self._errands.send()
+        rows = self._scheduler.plan()
+        if self._errands is not None:
+            self._resting = self._errands.share(running=bool(rows))
+        self._calls = [*reversed(self._scheduler.apart(rows))]
+
+    def _next(self) -> tuple[Row, ...]:
+        """The rows of the next call; none: the step is over. Whoever has been given up since it began is left out."""
+        while self._calls:
+            if rows := tuple(row for row in self._calls.pop() if row.slot in self._sequences):
+                return rows
+        return ()
 
     def _take(self, command: Command) -> None:
         if isinstance(command, Job):
@@ -120,8 +148,15 @@ class Loop:
             self._left[command.number] = command.choices
             for choice in range(command.choices):
                 self._scheduler.enqueue(Key(command.number, choice), command.prompt, command.priority)
+            self._calls = [rows for rows in self._calls if not self._scheduler.yields(rows, command.priority)]
         elif isinstance(command, Cancel):
             self._give_up(command.job)
+        elif isinstance(command, Further):
+            self._prompt_tokens += command.tokens
+            self._aside_tokens += command.tokens
+        elif isinstance(command, Evaluated):
+            if self._errands is not None and (brought := self._errands.back(command)) is not None:
+                self._came_back(brought)
         else:
             doomed = self._scheduler.waiting_jobs() if command is Order.DROP_WAITING else tuple(self._jobs)
             for job in doomed:
@@ -138,39 +173,49 @@ class Loop:
         if place.source != place.slot:
             self._context.copy(place.source, place.slot)
         if not self._context.trim(place.slot, place.kept):
-            self._scheduler.restart(place.slot)
+            self._scheduler.restart(place.slot, place.kept)
         else:
             self._sequences[place.slot].cached = place.kept
 
-    def _decode(self, rows: tuple[Row, ...]) -> None:
-        """Evaluate the rows, and what fails of them in halves, until what fails is a single sequence."""
-        pending = [*reversed(self._scheduler.apart(rows))]
-        while pending:
-            # A sequence may be gone since the first try, with another choice of its request.
-            part = tuple(row for row in pending.pop() if row.slot in self._sequences)
-            if not part:
-                continue
-            fed = {row.slot: self._sequences[row.slot].tokens(row.start, row.stop) for row in part}
-            began = self._clock()
-            code = self._evaluate(part, fed)
-            if code == 0:
-                self._scheduler.took(part, self._clock() - began)
-                self._take_in(part, fed)
-                continue
-            _logger.error("llama_decode failed with code %d for %d sequences", code, len(part))
-            intact = self._undo(part)
-            middle = len(part) // 2
-            if middle:
-                pending += (part[middle:], part[:middle])
-            if not middle or not intact:
-                self._decode_failed(part, code)
+    def _move(self, slot: int, to: int) -> None:
+        """A sequence goes on in a free slot; what that one holds is kept in its old one."""
+        there, back = self._context.exchange(slot, to)
+        if there:
+            self._sequences[to] = self._sequences.pop(slot)
+        self._scheduler.moved(slot, to, there=there, back=back)
 
-    def _evaluate(self, rows: tuple[Row, ...], fed: Mapping[int, NDArray[np.int32]]) -> int:
+    def _came_back(self, brought: Brought) -> None:
+        """A prompt was evaluated aside: its sequence runs."""
+        for ready in self._scheduler.advance((brought.row,), {brought.row.slot: brought.tokens}):
+            self._generate(ready, brought.logits, self._clock())
+
+    def _decode(self, rows: tuple[Row, ...], ready: Callable[[], None]) -> None:
+        """Evaluate the rows; if that fails its halves are the next calls, until what fails is a single sequence."""
+        fed = {row.slot: self._sequences[row.slot].tokens(row.start, row.stop) for row in rows}
+        self._fill(rows, fed)
+        ready()
+        began, below = self._clock(), self._scheduler.preempted_by(rows)
+        code = self._context.decode(below)
+        if code == 0:
+            self._scheduler.took(rows, self._clock() - began)
+            self._take_in(rows, fed)
+            return
+        intact = self._undo(rows)
+        if intact and code == PREEMPTED and below > -math.inf:
+            self._scheduler.preempted()  # what is done again is planned anew
+            return
+        _logger.error("llama_decode failed with code %d for %d sequences", code, len(rows))
+        middle = len(rows) // 2
+        if middle:
+            self._calls += (rows[middle:], rows[:middle])
+        if not middle or not intact:
+            self._decode_failed(rows, code)
+
+    def _fill(self, rows: tuple[Row, ...], fed: Mapping[int, NDArray[np.int32]]) -> None:
         batch = self._context.batch
         batch.clear()
         for row in rows:
             batch.add(row.slot, row.start, fed[row.slot], want_last=row.samples)
-        return self._context.decode()
 
     def _undo(self, rows: tuple[Row, ...]) -> bool:
         """Whatever a failed batch has left in the streams is taken out. False: it could not be, and they are empty."""
@@ -242,6 +287,8 @@ class Loop:
 
     def _leave(self, slot: int, *, keep: bool = True) -> None:
         """The slot is free. What a sequence that failed has left there is not trusted with another."""
+        if self._errands is not None:
+            self._errands.left(slot)
         if not self._scheduler.leave(slot, keep=keep):
             self._context.trim(slot, 0)
         del self._sequences[slot]

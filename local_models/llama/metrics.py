@@ -100,6 +100,11 @@ class Metrics(Collector):
             "kv_cache_usage_perc", "Used part of the KV cache, 0 to 1.", snapshot.kv_tokens / self._capacity
         )
         yield self._counter("prompt_tokens", "Prompt tokens read, cached ones included.", snapshot.prompt_tokens)
+        aside = CounterMetricFamily(
+            "forebay:prompt_tokens_aside", "Prompt tokens read beside the streams' steps.", labels=("model_name",)
+        )
+        aside.add_metric(self._labels, snapshot.aside_tokens)
+        yield aside
         yield self._counter("prompt_tokens_cached", "Prompt tokens taken from a cache.", snapshot.prefix_hits)
         yield self._counter("prefix_cache_queries", "Prompt tokens looked for in the cache.", snapshot.prefix_queries)
         yield self._counter("prefix_cache_hits", "Prompt tokens found in the cache.", snapshot.prefix_hits)

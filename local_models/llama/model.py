@@ -116,6 +116,12 @@ class Model:
         self.tool_template = self._metadata("tokenizer.chat_template.tool_use")
         """Another template for conversations with tools, which a few models have."""
         self.nature = self._nature()
+        self.keeps_all = not (
+            llama_cpp.llama_model_n_swa(pointer)
+            or llama_cpp.llama_model_is_recurrent(pointer)
+            or llama_cpp.llama_model_is_hybrid(pointer)
+        )
+        """Its memory has every token in every layer: no sliding window, no recurrent state."""
 
     def close(self) -> None:
         """Free the weights."""

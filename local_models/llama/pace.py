@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
 from local_models.llama.prefixes import WIDE
-from local_models.llama.shares import Shares, crowd, share
+from local_models.llama.shares import Shares, brief, crowd, share
 
 _MEMORY: Final = 0.2
 """What the latest step counts against all before it."""
@@ -32,6 +32,8 @@ _FADING: Final = 0.98
 _DEEP: Final = 256
 """From this position on a piece of a prompt is evaluated by itself, however short."""
 _DEPTHS: Final = 32
+_SPARED: Final = 0.2
+"""Prompts get so much of the time that the streams' tokens take with all threads, however long they take with half."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +88,33 @@ class _Costs:
         known = self._known[depth]
         self._known[depth] = None if known is None else _FADING * known
 
+    @property
+    def deep(self) -> bool:
+        """Whether anything is known from `_DEEP` on, where kernels differ most."""
+        return any(cost is not None for cost in self._known[_depth(_DEEP) :])
+
     def at(self, start: int) -> float | None:
         """Of the nearest depth that is known, the lesser one of two; None where none is."""
         depth = _depth(start)
         known = [(abs(place - depth), place, cost) for place, cost in enumerate(self._known) if cost is not None]
         return min(known)[2] if known else None
+
+
+class _Speeds:
+    """What was measured with so many threads: seconds of a step without prompts by running sequences, and costs."""
+
+    def __init__(self, slots: int) -> None:
+        self.decoding: list[float | None] = [None] * (slots + 1)
+        self.narrow = _Costs()
+        self.wide = _Costs()
+
+    def expected(self, running: int) -> float | None:
+        """What a step without prompt tokens takes; that of the nearest count known where this one is not."""
+        if (seconds := self.decoding[running]) is not None:
+            return seconds
+        known = [count for count, seconds in enumerate(self.decoding) if seconds is not None]
+        nearest = min(known, key=lambda count: abs(count - running), default=0)
+        return self.decoding[nearest]
 
 
 class Pace:
@@ -99,12 +123,20 @@ class Pace:
     def __init__(self, slots: int, shares: Shares) -> None:
         self._shares = shares
         self._wide_allowed = shares.wide and shares.beside >= WIDE
-        self._decoding: list[float | None] = [None] * (slots + 1)
-        self._narrow = _Costs()
-        self._wide = _Costs()
+        self._whole = _Speeds(slots)
+        self._half = _Speeds(slots)
+        self._now = self._whole
         self._owed = 0.0  # seconds that prompts have had and streams have not had their part of yet
         self._turns = 0  # wide steps so far
         self._generous = False  # the step is a crowd's, and owes nothing
+
+    def share(self, *, shared: bool) -> None:
+        """Whether a prompt that is evaluated aside has half of the threads in the calls from now on."""
+        self._now = self._half if shared else self._whole
+
+    def forgive(self) -> None:
+        """What others have taken from the streams is not for a more urgent prompt to make up for."""
+        self._owed = 0.0
 
     def took(self, running: int, prompts: Sequence[Left], seconds: float, *, beside: bool) -> None:
         """A call with a token for each of so many running sequences, and with these pieces of prompts, took so long.
@@ -113,49 +145,55 @@ class Pace:
         """
         if running:
             if not prompts:
-                self._decoding[running] = _blend(self._decoding[running], seconds)
-            decoding = self._expected(running)
+                self._now.decoding[running] = _blend(self._now.decoding[running], seconds)
+            decoding = self._now.expected(running)
             if decoding is None:
                 return
-            self._owed = max(0.0, self._owed - (self._shares.stretch - 1) * decoding)
+            if self._owed:
+                self._owed = max(0.0, self._owed - self._room(running, decoding))
             seconds = max(seconds - decoding, 0.0)
         if prompts:
             self._read(prompts, seconds, beside=beside)
 
-    def beside(self, prompts: Sequence[Left], running: int) -> list[int]:
-        """How many tokens of each prompt the next step takes; the longest waiting one comes first."""
+    def beside(self, prompts: Sequence[Left], running: int, *, briefly: bool = False) -> list[int]:
+        """How many tokens of each prompt the next step takes; the longest waiting one comes first. `briefly`: others
+        wait meanwhile who are more urgent.
+        """
         remaining = [prompt.tokens for prompt in prompts]
-        given = crowd(remaining, running, self._shares)
+        whole = brief(remaining) if briefly else share(remaining, self._shares.alone)
+        given = crowd(whole, remaining, running, self._shares)
         self._generous = given is not None
         if given is not None:
             return given
-        decoding = self._expected(running)
-        if decoding is None or not prompts or self._narrow.at(0) is None:
+        decoding = self._now.expected(running)
+        wide = [place for place, prompt in enumerate(prompts) if self._is_wide(prompt)]
+        if decoding is None or not prompts or (self._now.narrow.at(0) is None and not wide):
             return share(remaining, min(self._shares.first, self._shares.beside))
-        room = (self._shares.stretch - 1) * decoding
+        room = self._room(running, decoding)
         # What this step's own tokens are worth is not paid yet.
         even = self._owed <= (1.25 * room)
-        wide = [place for place, prompt in enumerate(prompts) if self._is_wide(prompt)]
         given = self._narrow_step(prompts, wide, room if even else room / 2)
         if even:
             self._get_on(prompts, wide, given)
         return given
 
-    def _expected(self, running: int) -> float | None:
-        """What a step without prompt tokens takes; that of the nearest count known where this one is not."""
-        known = [count for count, seconds in enumerate(self._decoding) if seconds is not None]
-        nearest = min(known, key=lambda count: abs(count - running), default=0)
-        return self._decoding[nearest]
+    def _room(self, running: int, decoding: float) -> float:
+        """Seconds that a step may take for prompts, in which the running sequences' own tokens take `decoding`."""
+        calm = decoding
+        if self._now is self._half:
+            # What was measured before is old by now, and with all threads it takes half as long at least.
+            calm = max(self._whole.expected(running) or 0.0, decoding / 2)
+        return max(self._shares.stretch * calm - decoding, _SPARED * calm)
 
     def _read(self, prompts: Sequence[Left], seconds: float, *, beside: bool) -> None:
         tokens, start = sum(prompt.tokens for prompt in prompts), max(prompt.start for prompt in prompts)
         wide = self._wide_allowed and min(prompt.tokens for prompt in prompts) >= WIDE
-        costs = self._wide if wide else self._narrow
+        costs = self._now.wide if wide else self._now.narrow
         expected = costs.at(start)
         if wide or beside:
             costs.observe(start, seconds / tokens)
         if beside and wide:
-            self._narrow.fade(start)
+            self._now.narrow.fade(start)
             self._turns += 1
         if beside:
             self._owed += 0.0 if self._generous else min(seconds, _OUTLIER * tokens * (expected or seconds))
@@ -163,7 +201,10 @@ class Pace:
     def _is_wide(self, prompt: Left) -> bool:
         if not self._wide_allowed or prompt.tokens < WIDE:
             return False
-        narrow, wide = self._narrow.at(prompt.start), self._wide.at(prompt.start) or self._narrow.at(0)
+        if prompt.start >= _DEEP and prompt.tokens < 2 * WIDE and not self._now.narrow.deep:
+            # What few would cost is found out by a prompt that can have 64 at once nevertheless.
+            return True
+        narrow, wide = self._now.narrow.at(prompt.start), self._now.wide.at(prompt.start) or self._now.narrow.at(0)
         return narrow is not None and wide is not None and narrow > _DEARER * wide
 
     def _narrow_step(self, prompts: Sequence[Left], wide: list[int], room: float) -> list[int]:
@@ -173,8 +214,9 @@ class Pace:
         places = [place for place in range(len(prompts)) if place not in wide]
         halves = [(place, room / 2) for place in places[:1]] if len(places) > 1 else []
         for place, most in halves + [(place, room) for place in sorted(places, key=lambda at: prompts[at].tokens)]:
-            cost = self._narrow.at(prompts[place].start) or 0.0
-            fit = int(min(most, spare) / cost) if cost else tokens
+            known = self._now.narrow.at(prompts[place].start)
+            cost = known or 0.0
+            fit = int(min(most, spare) / cost) if cost else tokens if known is not None else self._shares.first
             more = min(prompts[place].tokens - given[place], tokens, fit)
             given[place] += more
             tokens -= more

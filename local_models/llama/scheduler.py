@@ -2,22 +2,26 @@
 
 One step of the owner thread (`worker`), and where this module decides:
 
-    commands ──► enqueue, withdraw        requests arrive and are given up only here, between two steps
+    commands ──► enqueue, withdraw        requests arrive and are given up only here, between two calls
         │
         ▼
       admit      whose turn it is (see `priority`) into a free slot; a slot is one KV stream of `context` tokens, so
         │        whoever is admitted has its room for good. Which one, and what it keeps of what is held there, say
-        │        `prefixes`; without them the lowest, because llama.cpp decodes neighbouring streams together: four in
-        │        a row take 26 ms where every second of eight takes 37
+        │        `prefixes`; without them the lowest, because llama.cpp decodes neighbouring streams together
+        ▼
+      gather     for the same reason a running sequence moves to a free slot, when others have left gaps between those
+        │        who run (see `neighbours`)
         ▼
       plan       one token for every running sequence, and a bounded share of prompt tokens; who is less urgent than
-        │        a prompt is passed over, four times in a row at most
+        │        others may be passed over, and has a turn now and then
         │            awaiting    ──another has evaluated what both begin with; admit copies it──► prefilling
         │            prefilling  ──last prompt token──►  running
+        │            aside       ──the same, in a context of its own (see `aside`)──►  running
         │            following   ──its leader is done──► running   (another choice of the same request: the prompt
         ▼                                                           is evaluated once and its KV copied)
-    llama_decode     once for the running sequences, then for the prompts: see `apart`
-        │
+    llama_decode     one call for the running sequences, then some for the prompts (see `apart`); after each of them
+        │            what came of it is told, so that nobody's first token waits for another's prompt. A call for those
+        │            whom nobody waits for ends early when somebody else comes (see `preemption`)
         ▼
      advance     which slots have a row of logits now
         │
@@ -25,25 +29,29 @@ One step of the owner thread (`worker`), and where this module decides:
       leave      end of text, stop string, length, cancelled, failed: the slot is free for the next step
 """
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
+from local_models.llama.away import Away
+from local_models.llama.neighbours import move
 from local_models.llama.pace import Left, Pace, apart
 from local_models.llama.prefixes import Place, Prefixes
-from local_models.llama.priority import Line, Turns, Waiting
-from local_models.llama.seats import LEADING, Key, Phase, Seat, Seats
-from local_models.llama.shares import Shares, share, unbroken
+from local_models.llama.priority import USUAL, Line, Turns
+from local_models.llama.seating import Seating, Start
+from local_models.llama.seats import LEADING, Key, Phase, Seats
+from local_models.llama.shares import Shares, brief, share, unbroken
 
+_SETTLED: Final = frozenset((Phase.RUNNING, Phase.ASIDE))
 _NOTHING: Final[Mapping[int, NDArray[np.int32]]] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True):
     """Positions `start` to `stop` of the sequence in `slot`; with `samples`, the last one yields logits."""
 
     slot: int
@@ -52,39 +60,36 @@ class Row:
     samples: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(Struct, frozen=True):
     """A slot whose row of logits is there, and slots that continue from a copy of its prompt and the same row."""
 
     slot: int
     followers: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
-    """The sequence `key` goes on from what its place holds. `seated`: it has just got its slot."""
-
-    key: Key
-    place: Place
-    seated: bool
-
-
 class Scheduler:
     """The state of all slots and the waiting line. Every method is called by the owner thread only."""
 
-    def __init__(self, slots: int, shares: Shares, prefixes: Prefixes | None = None, pace: Pace | None = None) -> None:
-        """Without `prefixes` no sequence uses what another has left."""
+    def __init__(
+        self,
+        slots: int,
+        shares: Shares,
+        prefixes: Prefixes | None = None,
+        pace: Pace | None = None,
+        *,
+        moves: bool = False,
+    ) -> None:
+        """Without `prefixes` no sequence uses what another has left. `moves`: a sequence may get another slot."""
         self._shares = shares
         self._pace = pace or Pace(slots, shares)
         self._prefixes = prefixes
+        self._moves = moves
         self._seats = Seats(slots)
+        self.away = Away(self._seats, shares)
+        self._seating = Seating(self._seats, prefixes)
         self._line = Line()
         self._turns = Turns()
-        self._admitted = 0
-        self.queries = 0
-        """Prompt tokens that were looked for in the prefixes, since the start."""
-        self.hits = 0
-        """Those found there."""
+        self._hurried = False  # a call for those whom nobody waits for has ended early, and none has got through since
 
     @property
     def waiting(self) -> int:
@@ -97,6 +102,21 @@ class Scheduler:
         return len(self._seats.taken)
 
     @property
+    def queries(self) -> int:
+        """Prompt tokens that were looked for in the prefixes, since the start."""
+        return self._seating.queries
+
+    @property
+    def hits(self) -> int:
+        """Those found there."""
+        return self._seating.hits
+
+    @property
+    def aside_waits(self) -> bool:
+        """What is evaluated aside is passed over in the step that was planned last."""
+        return self.away.passed(self._turns.passed)
+
+    @property
     def tokens(self) -> int:
         """Tokens held in all KV streams."""
         return sum(seat.length for _, seat in self._seats.taken)
@@ -107,28 +127,55 @@ class Scheduler:
 
     def admit(self) -> tuple[Start, ...]:
         """Fill the free slots, and let go on who need not wait for another any longer; to be carried out in order."""
-        starts = [
-            self._go_on(slot, seat, self._prefixes)
-            for slot, seat in self._seats.taken
-            if self._prefixes is not None and seat.phase is Phase.AWAITING and self._led(seat)
-        ]
+        starts = self._seating.go_on()
         while len(self._line) and (free := self._seats.free):
-            starts.append(self._sit(self._line.next(), free))
+            starts.append(self._seating.sit(self._line.next(), free))
         return tuple(starts)
 
+    def gather(self) -> tuple[int, int] | None:
+        """A running sequence's slot, and the free one where it goes on next to others; to be asked after `admit`."""
+        passed, served = self._turns.passed, self._seats.taken
+        if passed:
+            served = [(slot, seat) for slot, seat in served if slot not in passed]
+        if not self._moves or any(seat.phase not in _SETTLED for _, seat in served):
+            return None  # whoever begins fills a gap
+        return move([slot for slot, seat in served if seat.phase is Phase.RUNNING], self._seats.free, self._held)
+
+    def moved(self, slot: int, to: int, *, there: bool, back: bool) -> None:
+        """Two streams have changed places; or one did not get `there`, or `back`, and its new place is empty."""
+        self._moves = there and back
+        if there:
+            self._seats.sit(to, self._seats.leave(slot))
+        if self._prefixes is not None:
+            if there:
+                self._prefixes.exchange(slot, to)
+            if not there or not back:
+                emptied = slot if there else to
+                self._prefixes.take(Place(emptied, emptied, 0))
+
+    def send_aside(self) -> Row | None:
+        """What of a prompt is evaluated aside from now on, all the rest of it; to be asked before `plan`."""
+        sent = self.away.send()
+        return sent and Row(sent[0], sent[1].length, sent[1].prompt.size, samples=True)
+
     def plan(self) -> tuple[Row, ...]:
-        """The rows of the next batch, by slot; empty when nothing is seated."""
-        others_turn = self._turns.next(self._seats)
+        """The rows of the next batch, by slot; empty when nothing is seated, or nothing but a prompt aside."""
+        self._pace.share(shared=self.away.shared)
+        self._turns.next(self._seats)
+        if self._turns.begins:
+            self._pace.forgive()
         passed = self._turns.passed
         rows = [
             Row(slot, seat.length, seat.length + 1, samples=True)
             for slot, seat in self._seats.taken
             if seat.phase is Phase.RUNNING and slot not in passed
         ]
-        prefilling = [(slot, seat) for slot, seat in self._seats.prefilling() if slot not in passed]
-        prompts = [Left(seat.length, seat.prompt.size - seat.length) for _, seat in prefilling]
+        prefilling = [entry for entry in self.away.here(running=bool(rows)) if entry[0] not in passed]
+        if not prefilling:
+            return tuple(rows)
+        prompts = [Left(seat.length, seat.left) for _, seat in prefilling]
         given = self._given(prompts, len(rows))
-        if others_turn and not given[0]:
+        if self._turns.theirs and not given[0]:
             # Whoever was there first gets on, whatever the more urgent ones have made the streams owe to each other.
             given[0] = min(prompts[0].tokens, self._shares.least)
         for (slot, seat), count in zip(prefilling, given, strict=True):
@@ -143,10 +190,36 @@ class Scheduler:
         prompts = [row for row in rows if not self._seats.runs(row.slot)]
         return tuple(call for call in (running, *apart(prompts)) if call)
 
+    def yields(self, rows: tuple[Row, ...], priority: int) -> bool:
+        """Whether this call of a step waits for somebody of this priority, who has just come and finds a slot."""
+        if self._turns.theirs or not self._seats.free:
+            return False
+        urgency = self._seats.urgency()
+        ranks = [urgency.get(row.slot, priority) for row in rows]
+        return min(ranks) >= priority and max(ranks) > priority
+
+    def preempted_by(self, rows: tuple[Row, ...]) -> float:
+        """Whoever comes with a lower priority than this one need not wait for the end of this call: nobody waits for
+        what comes of it, and not the last one has ended so already.
+        """
+        seats = self._seats
+        if seats.least_urgent <= USUAL or self._hurried or self._turns.theirs or not seats.free:
+            return -math.inf
+        urgency = seats.urgency()
+        most = min(urgency[row.slot] for row in rows)
+        return most if most > USUAL else -math.inf
+
+    def preempted(self) -> None:
+        """A call has ended early, and what it has done is undone."""
+        self._hurried = True
+
     def took(self, rows: tuple[Row, ...], seconds: float) -> None:
         """These rows took so long in one call; to be told before `advance`, for the shares of later ones."""
         prompts = [Left(row.start, row.stop - row.start) for row in rows if not self._seats.runs(row.slot)]
-        beside = any(self._seats.runs(slot) for slot, _ in self._seats.taken if slot not in self._turns.passed)
+        seated = self._seats.taken if prompts else []
+        self._turns.took(seconds)
+        self._hurried = self._hurried and all(self._seats[row.slot].priority <= USUAL for row in rows)
+        beside = any(seat.phase is Phase.RUNNING for slot, seat in seated if slot not in self._turns.passed)
         self._pace.took(len(rows) - len(prompts), prompts, seconds, beside=beside)
 
     def advance(self, rows: tuple[Row, ...], fed: Mapping[int, NDArray[np.int32]] = _NOTHING) -> tuple[Ready, ...]:
@@ -178,6 +251,7 @@ class Scheduler:
         Returns whether the stream stays as it is, for whoever begins alike; never without `keep`.
         """
         seat = self._seats.leave(slot)
+        self.away.left(slot)
         if seat.phase in LEADING and (followers := self._seats.followers(seat.key.job)):
             self._seats[followers[0]].phase = Phase.PREFILLING
         if self._prefixes is None:
@@ -187,11 +261,10 @@ class Scheduler:
             self._prefixes.take(Place(slot, slot, 0))
         return keep
 
-    def restart(self, slot: int) -> None:
-        """The stream could not be trimmed and is empty: the prompt is evaluated from its beginning."""
-        seat = self._seats[slot]
-        self.hits -= seat.length
-        seat.length = 0
+    def restart(self, slot: int, found: int) -> None:
+        """The stream is empty, though so much was found for it: the prompt is evaluated from its beginning."""
+        self._seating.hits -= found
+        self._seats[slot].length = 0
         if self._prefixes is not None:
             self._prefixes.take(Place(slot, slot, 0))
 
@@ -204,53 +277,20 @@ class Scheduler:
         """Requests of which at least one sequence has no slot, longest waiting first."""
         return self._line.jobs
 
+    def _held(self, slot: int) -> int:
+        """How many tokens a stream holds."""
+        if self._prefixes is not None:
+            return self._prefixes.held(slot).size
+        seat = self._seats.at(slot)
+        return 0 if seat is None else seat.length
+
     def _given(self, prompts: list[Left], running: int) -> list[int]:
         """How many tokens of each prompt the step takes, beside so many running sequences."""
         if running:
-            return self._pace.beside(prompts, running)
+            return self._pace.beside(prompts, running, briefly=self._turns.theirs)
         remaining = [prompt.tokens for prompt in prompts]
+        if self._turns.theirs:
+            return brief(remaining)
         if len(remaining) == 1:
             return [unbroken(remaining[0], self._shares.alone)]
         return share(remaining, self._shares.alone)
-
-    def _sit(self, each: Waiting, free: list[int]) -> Start:
-        self._admitted += 1
-        key, prompt = each.key, each.prompt
-        seat = Seat(key, prompt, each.priority, self._admitted, Phase.PREFILLING)
-        place = Place(free[0], free[0], 0)
-        if any(self._seats[slot].phase in LEADING for slot in self._seats.of(key.job)):
-            seat.phase = Phase.FOLLOWING
-        elif self._prefixes is not None:
-            place = self._prefixes.place(prompt, free)
-            seat.leader, seat.until = self._leader(prompt, place.kept, self._prefixes)
-            if seat.until:
-                seat.phase = Phase.AWAITING
-        if self._prefixes is not None:
-            if seat.phase is not Phase.PREFILLING:
-                slot = self._prefixes.oldest(free)
-                place = Place(slot, slot, 0)
-            self._prefixes.take(place)
-            self.queries += prompt.size if seat.phase is not Phase.FOLLOWING else 0
-            self.hits += place.kept
-        seat.length = place.kept
-        self._seats.sit(place.slot, seat)
-        return Start(key, place, seated=True)
-
-    def _leader(self, prompt: NDArray[np.int32], kept: int, prefixes: Prefixes) -> tuple[int, int]:
-        """The slot that is about to evaluate more of the prompt than is `kept` already, and how much; or (-1, 0)."""
-        promises = ((slot, prefixes.promised(seat.prompt, prompt)) for slot, seat in self._seats.prefilling())
-        leader, until = max(promises, key=lambda entry: entry[1], default=(-1, 0))
-        return (leader, until) if until >= kept + prefixes.least(prompt.size) else (-1, 0)
-
-    def _led(self, seat: Seat) -> bool:
-        """What the sequence waits for is there, or will not come."""
-        leader = self._seats.at(seat.leader)
-        return leader is None or leader.phase is not Phase.PREFILLING or leader.length >= seat.until
-
-    def _go_on(self, slot: int, seat: Seat, prefixes: Prefixes) -> Start:
-        kept = prefixes.copied(seat.leader, seat.prompt)
-        place = Place(slot, seat.leader if kept else slot, kept)
-        prefixes.take(place)
-        seat.phase, seat.length = Phase.PREFILLING, kept
-        self.hits += kept
-        return Start(seat.key, place, seated=False)

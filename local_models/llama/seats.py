@@ -21,12 +21,15 @@ class Phase(Enum):
 
     AWAITING = auto()
     PREFILLING = auto()
+    ASIDE = auto()
     FOLLOWING = auto()
     RUNNING = auto()
 
 
-LEADING: Final = frozenset((Phase.AWAITING, Phase.PREFILLING))
-"""Who sits so will evaluate its prompt, and other choices of the request follow."""
+EVALUATING: Final = frozenset((Phase.PREFILLING, Phase.ASIDE))
+"""Whose prompt is being evaluated."""
+LEADING: Final = frozenset((Phase.AWAITING, Phase.PREFILLING, Phase.ASIDE))
+"""Who sits so will have its prompt evaluated, and other choices of the request follow."""
 
 
 @dataclass(slots=True)
@@ -46,12 +49,23 @@ class Seat:
     until: int = 0
     """Awaiting: how much that is."""
 
+    @property
+    def left(self) -> int:
+        """Prompt tokens that are not in the KV stream."""
+        return self.prompt.size - self.length
+
 
 class Seats:
     """All slots, taken or free."""
 
     def __init__(self, slots: int) -> None:
         self._seats: list[Seat | None] = [None] * slots
+        self.taken: list[tuple[int, Seat]] = []
+        """All who sit, by slot."""
+        self.mixed = False
+        """Not all of them are equally urgent."""
+        self.least_urgent = 0
+        """The highest priority among them."""
 
     def __getitem__(self, slot: int) -> Seat:
         seat = self._seats[slot]
@@ -65,17 +79,14 @@ class Seats:
     def sit(self, slot: int, seat: Seat) -> None:
         """A free slot is taken."""
         self._seats[slot] = seat
+        self._count()
 
     def leave(self, slot: int) -> Seat:
         """A slot that was taken is free; returns who sat there."""
         seat = self[slot]
         self._seats[slot] = None
+        self._count()
         return seat
-
-    @property
-    def taken(self) -> list[tuple[int, Seat]]:
-        """All who sit, by slot."""
-        return [(slot, seat) for slot, seat in enumerate(self._seats) if seat is not None]
 
     @property
     def free(self) -> list[int]:
@@ -87,8 +98,13 @@ class Seats:
         seat = self._seats[slot]
         return seat is not None and seat.phase is Phase.RUNNING
 
+    @property
+    def evaluating(self) -> list[tuple[int, Seat]]:
+        """Whose prompt is being evaluated, wherever, by slot."""
+        return [(slot, seat) for slot, seat in self.taken if seat.phase in EVALUATING]
+
     def prefilling(self) -> list[tuple[int, Seat]]:
-        """Whose prompt is being evaluated, whoever was admitted first before others."""
+        """Whose prompt is evaluated here, whoever was admitted first before others."""
         seats = [(slot, seat) for slot, seat in self.taken if seat.phase is Phase.PREFILLING]
         return sorted(seats, key=lambda entry: entry[1].admitted)
 
@@ -107,3 +123,9 @@ class Seats:
             if seat.phase is Phase.AWAITING and seat.leader in found:
                 found[seat.leader] = min(found[seat.leader], found[slot])
         return found
+
+    def _count(self) -> None:
+        """Asked many times a step, those who sit are looked for when somebody comes or goes."""
+        self.taken = [(slot, seat) for slot, seat in enumerate(self._seats) if seat is not None]
+        priorities = {seat.priority for _, seat in self.taken}
+        self.mixed, self.least_urgent = len(priorities) > 1, max(priorities, default=0)

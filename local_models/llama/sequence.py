@@ -1,14 +1,14 @@
 """One answer while it is being generated: from a row of logits to the next token, its text and whether it ends."""
 
 from collections import Counter, deque
-from dataclasses import dataclass
 
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from local_models.llama.constrained import choose
 from local_models.llama.jobs import Finish, Job
-from local_models.llama.logprobs import TokenLogprob, describe
+from local_models.llama.logprobs import Survey, TokenLogprob, survey
 from local_models.llama.model import Vocabulary
 from local_models.llama.sampling import adjust, generator
 from local_models.llama.textstream import Placed, Released, TextStream
@@ -19,8 +19,7 @@ class BadLogitsError(Exception):
     """The model computed something that is no number."""
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(Struct, frozen=True):
     """What one row of logits led to; see `jobs.Delta`."""
 
     text: str
@@ -61,22 +60,27 @@ class Sequence:
         Raises BadLogitsError, or DeadEndError when the grammar allows nothing.
         """
         sampling = self.job.sampling
-        if not np.isfinite(row.max()):
+        top = self.job.top_logprobs
+        seen = survey(row, top)
+        if not seen.sound:
             raise BadLogitsError("the model's output is not a number")
-        token = self._due.popleft() if self._due else self._choose(row)
+        token = self._due.popleft() if self._due else self._choose(row, seen)
         self.generated += 1
         self.last_token = token
         if token in self._vocabulary.ends:
             return self._progress(self._stream.finish(), "stop")
         if sampling.penalises:
             self._seen[token] += 1
-        top = self.job.top_logprobs
-        described = describe(row, token, top) if top is not None else None
+        described = seen.describe(row, token, top) if top is not None else None
         return self._extend(described, self._text(token))
 
-    def _choose(self, row: NDArray[np.float32]) -> int:
+    def _choose(self, row: NDArray[np.float32], seen: Survey) -> int:
         sampling = self.job.sampling
-        token = choose(adjust(row, sampling, self._seen), sampling, self._random, self._grammar)
+        logits = adjust(row, sampling, self._seen)
+        if logits is row and sampling.greedy and self._grammar is None:
+            token = seen.best[0]
+        else:
+            token = choose(logits, sampling, self._random, self._grammar)
         if token in self._vocabulary.ends:
             return token
         if self._grammar is not None:

@@ -28,32 +28,54 @@ class Shares:
     half, of what 99 of 100 steps take by themselves; a little is left for what cannot be foreseen."""
     wide: bool = True
     """Attention has a kernel for `WIDE` tokens of a sequence and more, which is faster with long ones."""
+    aside: int = 512
+    """A prompt with so many tokens left is evaluated aside while there are running sequences; see `aside`."""
+    patient: int = 2048
+    """With so many left it waits for that while another is there; with fewer it goes on beside the streams."""
 
 
 def share(remaining: list[int], budget: int) -> list[int]:
     """How many of the `budget` prompt tokens each prompt gets; `remaining` has the longest waiting prompt first.
 
     Half goes to the first, which therefore always gets on; the rest goes to the shortest, so that a short prompt does
-    not wait behind a long one.
+    not wait behind a long one. Nobody gets so many that he has a small rest, if he is better off with none or with all.
     """
     given = [0] * len(remaining)
     if not remaining:
         return given
-    given[0] = min(remaining[0], (budget + 1) // 2)
+    half = (budget + 1) // 2
+    fit = _unbroken if half >= WIDE else min
+    given[0] = fit(remaining[0], half) or fit(remaining[0], budget) or min(remaining[0], half)
     left = budget - given[0]
     for place in sorted(range(len(remaining)), key=lambda place: remaining[place] - given[place]):
-        more = min(remaining[place] - given[place], left)
+        more = max(fit(remaining[place], given[place] + left) - given[place], 0)
         given[place] += more
         left -= more
     return given
 
 
-def crowd(remaining: list[int], running: int, shares: Shares) -> list[int] | None:
-    """A whole step for short prompts that come to few running sequences, if it gives as many their first token.
+def brief(remaining: list[int]) -> list[int]:
+    """The least of prompts that is worth a step for which more urgent ones wait: of the first as much as the kernel for
+    many takes, without leaving it too small a rest, and short ones beside it if they fit.
+    """
+    given = [0] * len(remaining)
+    if not remaining:
+        return given
+    given[0] = remaining[0] if remaining[0] < 2 * WIDE else WIDE
+    left = WIDE - given[0]
+    for place in sorted(range(1, len(remaining)), key=remaining.__getitem__):
+        if remaining[place] <= left:
+            given[place] = remaining[place]
+            left -= given[place]
+    return given
+
+
+def crowd(given: list[int], remaining: list[int], running: int, shares: Shares) -> list[int] | None:
+    """A whole step, of which so much is given, for short prompts that come to few running sequences, if it gives as
+    many their first token.
 
     It cannot go on so, for those who got theirs are running sequences themselves then.
     """
-    given = share(remaining, shares.alone)
     ended = sum(count == left for count, left in zip(given, remaining, strict=True))
     return given if ended * shares.crowd >= running else None
 
@@ -63,5 +85,12 @@ def unbroken(remaining: int, budget: int) -> int:
 
     One evaluation of it all, which needs no steps, would take that kernel for every token.
     """
-    rest = remaining - budget
-    return remaining - WIDE if 0 < rest < WIDE <= remaining - WIDE else min(remaining, budget)
+    return _unbroken(remaining, budget) or min(remaining, budget)
+
+
+def _unbroken(remaining: int, budget: int) -> int:
+    """As many as fit into the budget, if neither they nor the rest are too few for the wide kernel; else none."""
+    if remaining <= budget or remaining < WIDE:
+        return min(remaining, budget)
+    most = min(budget, remaining - WIDE)
+    return most if most >= WIDE else 0

@@ -8,22 +8,21 @@ incomplete character at the very end (its token is kept, with its bytes).
 
 import codecs
 from collections import deque
-from dataclasses import dataclass
 from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Placed(Generic[T]):
+class Placed(Struct, Generic[T], frozen=True):
     """A token and where its text begins in the answer, in characters."""
 
     token: T
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class Released(Generic[T]):
+class Released(Struct, Generic[T], frozen=True):
     """What one step lets out: text, the tokens it belongs to, and the stop string that was met, if one was."""
 
     text: str

@@ -23,12 +23,15 @@ class FakeEncoder:
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
         self.broken = False
+        self.now = 0.0
+        """A token takes a tenth of a second."""
 
     def embed(self, texts: Sequence[NDArray[np.int32]]) -> NDArray[np.float32]:
         """One row for each text."""
         assert 1 <= len(texts) <= self.most
         assert sum(text.size for text in texts) <= self.capacity
         self.batches.append([int(text[0]) for text in texts])
+        self.now += sum(text.size for text in texts) / 10
         if self.broken:
             raise UncomputableError("it broke")
         return np.array([[text[0], text.size] for text in texts], dtype=np.float32)
@@ -40,7 +43,7 @@ class Bench:
     def __init__(self, seats: int = 2) -> None:
         self.encoder = FakeEncoder()
         self.commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
-        self.loop = EmbedLoop(self.encoder, seats, self.commands)
+        self.loop = EmbedLoop(self.encoder, seats, self.commands, lambda: self.encoder.now)
 
     def send(self, *commands: Command) -> None:
         """Hand over, and have the loop take them."""
@@ -56,10 +59,10 @@ class Bench:
         return events
 
 
-def job(number: int, *sizes: int) -> EmbedJob:
+def job(number: int, *sizes: int, priority: int = 0) -> EmbedJob:
     """Texts of these sizes; the first token of each says whose it is: 100 a job, and its place."""
     texts = [np.full(size, 100 * number + place, dtype=np.int32) for place, size in enumerate(sizes)]
-    return EmbedJob(number, tuple(texts))
+    return EmbedJob(number, tuple(texts), priority)
 
 
 def vectors_of(events: Sequence[Event]) -> dict[int, list[list[float]]]:
@@ -75,6 +78,19 @@ def test_a_request_is_one_answer() -> None:
     assert (began, gone) == (Began(1), Gone(1))
     assert vectors_of([embedded]) == {1: [[100, 3], [101, 2]]}
     assert bench.loop.snapshot() == Snapshot(prompt_tokens=5)
+
+
+def test_it_says_when_a_batch_is_ready() -> None:
+    """Before it is evaluated; where there is none, nothing is said."""
+    bench, seen = Bench(), list[int]()
+    bench.loop.step(lambda: seen.append(len(bench.encoder.batches)))
+    idle = [bench.loop.idle]
+    bench.send(job(1, 6, 6))
+    for _ in range(2):
+        bench.loop.step(lambda: seen.append(len(bench.encoder.batches)))
+        idle.append(bench.loop.idle)
+    assert seen == [0, 1]
+    assert idle == [True, False, True]
 
 
 def test_a_large_request_does_not_keep_a_small_one_waiting() -> None:
@@ -170,11 +186,41 @@ def test_warming_up_leaves_nothing_behind() -> None:
     assert bench.loop.snapshot() == Snapshot()
 
 
-@given(st.lists(st.lists(st.integers(1, 10), min_size=1, max_size=9), min_size=1, max_size=6), st.integers(1, 3))
-def test_everybody_gets_every_vector_once(requests: list[list[int]], seats: int) -> None:
-    """Whatever the sizes: in order, complete, and each request ends exactly once."""
+def test_the_urgent_do_not_wait_for_the_others() -> None:
+    """Neither for a seat nor for their texts: the next batch is of the urgent alone, and then the others go on."""
+    bench = Bench()
+    bench.send(job(1, *[1] * 9, priority=1), job(2, *[1] * 9, priority=1), job(3, 1, priority=1))
+    bench.loop.step()
+    assert bench.loop.snapshot() == Snapshot(running=2, waiting=1, prompt_tokens=4)
+    bench.send(job(4, 1, 1), job(5, 1, priority=-1))
+    assert vectors_of(bench.loop.step()) == {5: [[500, 1]]}
+    assert vectors_of(bench.loop.step()) == {4: [[400, 1], [401, 1]]}
+    assert bench.encoder.batches[1:] == [[500], [400, 401]]
+    assert set(vectors_of(bench.run())) == {1, 2, 3}
+
+
+def test_others_have_a_fifth_of_the_time() -> None:
+    """When the urgent have had four times what a batch of everybody takes: whoever has waited longest is sure of it."""
+    bench = Bench()
+    bench.send(job(1, *[10] * 9, priority=1))
+    bench.loop.step()
+    bench.send(job(2, *[5] * 99))
+    for _ in range(30):
+        bench.loop.step()
+    others = [place for place, batch in enumerate(bench.encoder.batches) if batch[0] // 100 == 1]
+    assert others == [0, 5, 10, 15, 20, 25, 30]
+
+
+@given(
+    st.lists(
+        st.tuples(st.lists(st.integers(1, 10), min_size=1, max_size=9), st.integers(-1, 1)), min_size=1, max_size=6
+    ),
+    st.integers(1, 3),
+)
+def test_everybody_gets_every_vector_once(requests: list[tuple[list[int], int]], seats: int) -> None:
+    """Whatever the sizes and priorities: in order, complete, and each request ends exactly once."""
     bench = Bench(seats)
-    jobs = [job(number, *sizes) for number, sizes in enumerate(requests, start=1)]
+    jobs = [job(number, *sizes, priority=priority) for number, (sizes, priority) in enumerate(requests, start=1)]
     bench.send(*jobs)
     events = bench.run()
     assert vectors_of(events) == {each.number: [[int(text[0]), text.size] for text in each.texts] for each in jobs}

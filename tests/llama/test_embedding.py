@@ -3,6 +3,7 @@
 import base64
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from local_models.llama.embedding import MAX_TEXTS
 from tests.llama.bert import Bert
-from tests.llama.engine_process import NAME, EngineProcess, running
+from tests.llama.engine_process import NAME, EngineProcess, eventually, running
 
 Vectors = NDArray[np.float64]
 
@@ -170,6 +171,17 @@ def test_a_text_over_the_context_is_refused_by_its_place(embedder: EngineProcess
 def test_its_own_size_is_no_cut(embedder: EngineProcess) -> None:
     """Clients that always name the size get what they name."""
     assert vectors(embedder, EXAMPLE, dimensions=384).shape == (1, 384)
+
+
+def test_who_searches_does_not_wait_for_who_fills_an_index(embedder: EngineProcess) -> None:
+    """Every seat is taken by a request for many vectors; a more urgent one is answered before any of them ends."""
+    texts = ["What the station can use goes through, and the rest goes over. " * 12] * 16
+    with ThreadPoolExecutor(4) as pool:
+        index = [pool.submit(vectors, embedder, texts, priority=1) for _ in range(4)]
+        eventually(lambda: embedder.metric("vllm:num_requests_running") == 4, "all seats are taken")
+        assert vectors(embedder, EXAMPLE, priority=-1).shape == (1, 384)
+        assert not any(each.done() for each in index)
+        assert all(each.result().shape == (16, 384) for each in index)
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])

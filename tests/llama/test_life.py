@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from local_models.llama.errors import EXIT_BAD_FILE, EXIT_NO_SOCKET, EXIT_REFUSED
-from tests.llama.engine_process import NAME, ROOT, command, environment, events, eventually, running
+from tests.llama.engine_process import NAME, ROOT, EngineProcess, command, environment, events, eventually, running
 
 LONG: dict[str, Any] = {"logit_bias": {"0": -100, "2": -100}, "temperature": 0}
 
@@ -91,6 +91,16 @@ def test_http_is_up_before_the_model_is(model_path: Path, tmp_path: Path) -> Non
         engine.ready()
         assert engine.http.get("/health").json() == {"status": "ok"}
         assert engine.errors.read_text() == "", "llama.cpp's chatter stays inside"
+
+
+def test_weights_lie_in_huge_pages(engine: EngineProcess) -> None:
+    """Where the kernel gives them to who asks."""
+    says = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    if not says.exists() or "[never]" in says.read_text():
+        pytest.skip("this kernel gives nobody any")
+    memory = Path(f"/proc/{engine.process.pid}/smaps_rollup").read_text().splitlines()
+    kilobytes = next(int(line.split()[1]) for line in memory if line.startswith("AnonHugePages:"))
+    assert kilobytes > 0
 
 
 def test_sigterm_lets_a_running_answer_finish(model_path: Path, tmp_path: Path) -> None:

@@ -1,131 +1,15 @@
 """The owner thread's loop against streams that fail on demand: every fault stays with the request it belongs to."""
 
-import queue
-from collections.abc import Callable
+import math
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from local_models.llama.context import Batch
-from local_models.llama.grammar import Grammar
-from local_models.llama.jobs import Began, Broke, Cancel, Command, Delta, Event, Gone, Job, Order
-from local_models.llama.loop import Loop
+from local_models.llama.jobs import Began, Broke, Cancel, Delta, Event, Gone, Order
 from local_models.llama.model import Model
-from local_models.llama.sampling import Sampling
-from local_models.llama.scheduler import Scheduler
 from local_models.llama.shares import Shares
-
-LETTERS = "abcdefgh"
-_SHARES = Shares(alone=32, beside=8, least=8)
-
-
-class FakeStreams:
-    """Keeps the contract of `context.Context` without a model: slot s always continues with the s-th letter.
-
-    It also keeps account of what each stream holds, as llama.cpp does, and fails a test that feeds a position twice.
-    """
-
-    def __init__(self, model: Model) -> None:
-        self.batch = Batch(64)
-        self.letters = [model.vocabulary.tokenize(x, add_special=False, parse_special=False)[0] for x in LETTERS]
-        self.size = model.vocabulary.size
-        self.held: dict[int, list[int]] = {}
-        self.cuts = True
-        self.now = 0.0
-        self.fails: Callable[[dict[int, list[int]]], int] = lambda _fed: 0
-        self.spoil: Callable[[int, NDArray[np.float32]], None] = lambda _slot, _row: None
-        self._rows: list[int] = []
-
-    @property
-    def lengths(self) -> dict[int, int]:
-        """How much each stream holds, without the empty ones."""
-        return {slot: len(tokens) for slot, tokens in self.held.items() if tokens}
-
-    def decode(self) -> int:
-        """Take the batch in, and return what `fails` says of it, by slot: like llama.cpp, which leaves what it did."""
-        raw = self.batch.raw
-        self._rows = []
-        fed: dict[int, list[int]] = {}
-        for place in range(raw.n_tokens):
-            slot, position = int(raw.seq_id[place][0]), int(raw.pos[place])
-            assert position == len(self.held.setdefault(slot, [])), "positions follow one another"
-            self.held[slot].append(int(raw.token[place]))
-            fed.setdefault(slot, []).append(int(raw.token[place]))
-            if raw.logits[place]:
-                self._rows.append(slot)
-        self.now += 1.0 if raw.n_tokens <= len(fed) else 0.25 * raw.n_tokens
-        return self.fails(fed)
-
-    def logits(self, rows: int) -> NDArray[np.float32]:
-        """One row per token that wanted one."""
-        assert rows == len(self._rows)
-        table = np.zeros((rows, self.size), dtype=np.float32)
-        for row, slot in zip(table, self._rows, strict=True):
-            row[self.letters[slot]] = 10.0
-            self.spoil(slot, row)
-        return table
-
-    def trim(self, slot: int, length: int) -> bool:
-        """Cut the stream, or empty it where it cannot be cut, like a recurrent model's."""
-        if length and not self.cuts:
-            self.held[slot] = []
-            return False
-        assert length <= len(self.held.setdefault(slot, []))
-        del self.held[slot][length:]
-        return True
-
-    def copy(self, source: int, target: int) -> None:
-        """Copy the stream."""
-        self.held[target] = list(self.held[source])
-
-
-class Bench:
-    """A loop with four slots, and everything it said."""
-
-    def __init__(self, model: Model, shares: Shares = _SHARES) -> None:
-        self.model = model
-        self.streams = FakeStreams(model)
-        self.commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
-        scheduler = Scheduler(4, shares)
-        self.loop = Loop(model.vocabulary, self.streams, scheduler, self.commands, lambda: self.streams.now)
-        self.events: list[Event] = []
-
-    def send(self, *commands: Command) -> None:
-        """Commands for the next step."""
-        for command in commands:
-            self.commands.put(command)
-
-    def run(self, steps: int = 1) -> None:
-        """Some steps, or fewer when nothing is left to do: the loop would wait for a command then."""
-        for _ in range(steps):
-            snapshot = self.loop.snapshot()
-            if self.commands.empty() and snapshot.running + snapshot.waiting == 0:
-                return
-            assert self.loop.obey()
-            self.events.extend(self.loop.step())
-
-    def text(self, job: int, choice: int = 0) -> str:
-        """What one choice has said."""
-        return "".join(e.text for e in self.events if isinstance(e, Delta) and (e.job, e.choice) == (job, choice))
-
-    def of(self, job: int) -> list[str]:
-        """The kinds of events of a job, without deltas."""
-        return [type(e).__name__ for e in self.events if isinstance(e, Began | Broke | Gone) and e.job == job]
-
-    def job(
-        self, number: int, *, choices: int = 1, tokens: int = 3, prompt: int = 5, grammar: str | None = None
-    ) -> Job:
-        """A greedy job with a prompt of five tokens, or as many as wanted."""
-        compiled = Grammar.compile(self.model.vocabulary, grammar) if grammar else None
-        return Job(
-            number,
-            np.arange(20, 20 + prompt, dtype=np.int32),
-            choices,
-            Sampling(temperature=0.0),
-            tokens,
-            grammar=compiled,
-        )
+from local_models.llama.worker import Outbox
+from tests.llama.loop_bench import Bench
 
 
 @pytest.fixture
@@ -151,12 +35,44 @@ def test_requests_join_run_and_leave(bench: Bench) -> None:
     assert (snapshot.prompt_tokens, snapshot.generation_tokens) == (10, 5)
 
 
+def test_it_says_when_all_is_ready_for_llama_cpp(bench: Bench) -> None:
+    """The batch is full and not evaluated yet; where there is none, nothing is said."""
+    seen: list[tuple[int, int]] = []
+
+    def ready() -> None:
+        seen.append((bench.streams.batch.raw.n_tokens, bench.streams.lengths.get(0, 0)))
+
+    idle = [bench.loop.idle]
+    bench.send(bench.job(1, tokens=2))
+    for _ in range(2):
+        assert bench.loop.obey()
+        bench.loop.step(ready)
+        idle.append(bench.loop.idle)
+    assert seen == [(5, 0), (1, 5)]
+    assert idle == [True, False, True]
+    bench.loop.step(ready)
+    assert len(seen) == 2
+
+
+def test_what_happened_is_told_once_and_in_order() -> None:
+    """All at a time, and nothing where nothing has happened."""
+    told: list[tuple[Event, ...]] = []
+    outbox = Outbox(told.append)
+    outbox.send()
+    outbox.put((Began(1), Gone(1)))
+    outbox.put((Began(2),))
+    assert not told
+    outbox.send()
+    outbox.send()
+    assert told == [(Began(1), Gone(1), Began(2))]
+
+
 def test_when_nothing_can_be_decoded_the_requests_in_the_batch_fail(bench: Bench) -> None:
     """Both are told, their slots are free, and the next request runs as if nothing had been."""
     bench.send(bench.job(1), bench.job(2))
     bench.run()
     bench.streams.fails = lambda _fed: 1
-    bench.run()
+    bench.run(3)
     assert bench.of(1) == bench.of(2) == ["Began", "Broke", "Gone"]
     assert idle(bench)
     bench.streams.fails = lambda _fed: 0
@@ -171,7 +87,7 @@ def test_one_sequence_that_cannot_be_decoded_takes_no_other_down(bench: Bench, c
     """The batch is tried in halves until it stands alone; nobody else notices, and nobody is fed a token twice."""
     bench.streams.fails = lambda fed: code if 2 in fed and len(bench.streams.held[2]) > 6 else 0
     bench.send(*(bench.job(number, tokens=4) for number in (1, 2, 3, 4)))
-    bench.run(4)
+    bench.run(9)
     assert bench.of(3) == ["Began", "Broke", "Gone"]
     assert bench.text(3) == "cc"
     assert [bench.text(number) for number in (1, 2, 4)] == ["aaaa", "bbbb", "dddd"]
@@ -185,7 +101,7 @@ def test_a_prompt_that_cannot_be_decoded_takes_its_choices_with_it_and_no_stream
     bench.run()
     bench.streams.fails = lambda fed: 1 if 1 in fed else 0
     bench.send(bench.job(2, choices=2))
-    bench.run(3)
+    bench.run(4)
     assert bench.text(1) == "aaaa"
     assert bench.of(2) == ["Began", "Broke", "Gone"]
     assert idle(bench)
@@ -251,9 +167,97 @@ def test_the_share_of_a_prompt_follows_what_steps_take(model: Model) -> None:
     bench.send(bench.job(2, prompt=60))
     lengths = []
     for _ in range(4):
-        bench.run()
+        bench.run(2)  # the stream's call, and the prompt's
         lengths.append(bench.streams.lengths[1])
     assert lengths == [9, 11, 16, 21]
+
+
+def test_a_first_token_is_told_before_others_prompts_are_evaluated(model: Model) -> None:
+    """Of three prompts in one step, each a call of its own; and who gives up meanwhile is not evaluated any more."""
+    bench = Bench(model, Shares(alone=192))
+    bench.send(*(bench.job(number, prompt=64) for number in (1, 2, 3)))
+    bench.run()
+    assert [bench.text(number) for number in (1, 2, 3)] == ["a", "", ""]
+    assert bench.streams.lengths == {0: 64}
+    assert bench.loop.snapshot().generation_tokens == 1
+    bench.send(Cancel(2))
+    bench.run()
+    assert [bench.text(number) for number in (1, 2, 3)] == ["a", "", "c"]
+    assert bench.streams.lengths == {0: 64, 2: 64}
+    bench.run(2)
+    assert (bench.text(1), bench.text(3)) == ("aaa", "ccc")
+
+
+def test_who_is_more_urgent_is_next_though_the_step_is_not_over(model: Model) -> None:
+    """What was planned for others is planned anew, after it."""
+    bench = Bench(model, Shares(alone=192))
+    bench.send(*(bench.job(number, prompt=64, priority=1) for number in (1, 2, 3)))
+    bench.run()
+    bench.send(bench.job(4, prompt=64, tokens=1))
+    bench.run()
+    assert [bench.text(number) for number in (1, 2, 3, 4)] == ["a", "", "", "d"]
+    bench.run(8)
+    assert [bench.text(number) for number in (1, 2, 3)] == ["aaa", "bbb", "ccc"]
+
+
+def test_a_call_that_ends_early_is_done_again_after_who_came(bench: Bench) -> None:
+    """Whoever comes is next, nobody is fed a token twice, and the next call that nobody waits for is carried out."""
+    bench.send(bench.job(1, priority=1), bench.job(2, priority=1))
+    bench.run()
+    below: list[float] = []
+
+    def end(_fed: dict[int, list[int]]) -> int:
+        below.append(bench.streams.below)
+        return 2 if bench.streams.below > -math.inf else 0
+
+    bench.streams.fails = end
+    bench.run()
+    bench.send(bench.job(3, tokens=1))
+    bench.run(2)
+    assert [bench.text(number) for number in (1, 2, 3)] == ["aa", "bb", "c"]
+    bench.streams.fails = lambda _fed: 0
+    bench.run()
+    assert [bench.text(number) for number in (1, 2)] == ["aaa", "bbb"]
+    assert below == [1, -math.inf, -math.inf]
+    assert idle(bench)
+
+
+def test_who_comes_while_nobody_is_left_of_a_step_is_served(bench: Bench) -> None:
+    """All who were to be evaluated next have given up."""
+    bench.send(bench.job(1, prompt=64, tokens=1), bench.job(2, prompt=64))
+    bench.run()
+    bench.send(Cancel(1), Cancel(2))
+    assert bench.loop.obey()
+    bench.send(bench.job(3))
+    bench.run(3)
+    assert bench.text(3) == "aaa"
+    assert idle(bench)
+
+
+def test_who_runs_beside_a_gap_moves_into_it(model: Model) -> None:
+    """Slot s says the s-th letter: the third sequence goes on in the second slot, and both end as they would have."""
+    bench = Bench(model, moves=True)
+    bench.send(bench.job(1, tokens=5), bench.job(2, tokens=2), bench.job(3, tokens=5))
+    bench.run(3)
+    assert bench.streams.lengths == {0: 7, 1: 7}
+    bench.run(9)
+    assert [bench.text(number) for number in (1, 2, 3)] == ["aaaaa", "bb", "ccbbb"]
+    assert idle(bench)
+
+
+@pytest.mark.parametrize(("exchanges", "said"), [((False, False), "ccccc"), ((True, False), "ccbbb")])
+def test_a_move_that_fails_is_the_last_one(model: Model, exchanges: tuple[bool, bool], said: str) -> None:
+    """Whoever is served goes on where it is, whether it got there or not; the next gap is left."""
+    bench = Bench(model, moves=True)
+    bench.streams.exchanges = exchanges
+    bench.send(*(bench.job(number, tokens=2 if number == 2 else 5) for number in (1, 2, 3)))
+    bench.run(9)
+    assert [bench.text(number) for number in (1, 2, 3)] == ["aaaaa", "bb", said]
+    bench.streams.exchanges = True, True
+    bench.send(*(bench.job(number, tokens=2 if number == 5 else 5) for number in (4, 5, 6)))
+    bench.run(9)
+    assert bench.text(6) == "ccccc"
+    assert idle(bench)
 
 
 def test_a_cancelled_request_is_gone_before_the_next_batch(bench: Bench) -> None:

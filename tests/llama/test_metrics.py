@@ -35,6 +35,7 @@ def test_every_family_has_vllms_name_and_type() -> None:
     """Names, types and the label model_name are those that readers of vLLM's metrics look for."""
     text = Metrics("some model", parallel=2, context=100, timings=Timings()).text(Snapshot(), 0).decode()
     families = {family.name.removeprefix("vllm:"): family for family in text_string_to_metric_families(text)}
+    assert families.pop("forebay:prompt_tokens_aside").type == "counter"  # what vLLM has no name for
     assert families.keys() == COUNTERS | GAUGES | HISTOGRAMS
     for names, kind in ((COUNTERS, "counter"), (GAUGES, "gauge"), (HISTOGRAMS, "histogram")):
         assert {families[name].type for name in names} == {kind}
@@ -45,12 +46,14 @@ def test_every_family_has_vllms_name_and_type() -> None:
 def test_numbers_come_from_the_snapshot() -> None:
     """KV use is a share of all slots together; the cache's size can be read from its labels, as with vLLM."""
     metrics = Metrics("m", parallel=2, context=100, timings=Timings())
-    text = metrics.text(Snapshot(running=2, waiting=9, kv_tokens=50, prompt_tokens=7, generation_tokens=8), 3).decode()
+    told = Snapshot(running=2, waiting=9, kv_tokens=50, prompt_tokens=7, aside_tokens=5, generation_tokens=8)
+    text = metrics.text(told, 3).decode()
     found = samples(text)
     assert found["vllm:num_requests_running", ""] == 2
     assert found["vllm:num_requests_waiting", ""] == 3
     assert found["vllm:kv_cache_usage_perc", ""] == 0.25
     assert found["vllm:prompt_tokens_total", ""] == 7
+    assert found["forebay:prompt_tokens_aside_total", ""] == 5
     assert found["vllm:generation_tokens_total", ""] == 8
     assert 'block_size="1"' in text
     assert 'num_gpu_blocks="200"' in text

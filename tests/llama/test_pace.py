@@ -134,6 +134,22 @@ def test_another_count_of_streams_is_judged_by_the_nearest_one_known() -> None:
     assert pace.beside([Left(0, 99)], 7) == [11]
 
 
+def test_beside_a_prompt_aside_steps_stay_within_what_they_take_with_all_threads() -> None:
+    """40 ms a step allow 96, of which 60 with half of the threads leave 36; where they take 100, all take 50."""
+    pace = known(Shares(crowd=0, wide=False, least=1))
+    pace.share(shared=True)
+    assert pace.beside([Left(0, 99)], 7) == [16]
+    pace.took(7, [], 0.060, beside=True)
+    pace.took(0, [Left(0, 4)], 0.036, beside=True)
+    pace.took(7, [], 0.060, beside=True)
+    assert pace.beside([Left(0, 99)], 7) == [4]
+    for _ in range(99):
+        pace.took(7, [], 0.100, beside=True)
+    assert pace.beside([Left(0, 99)], 7) == [2]
+    pace.share(shared=False)
+    assert pace.beside([Left(0, 99)], 7) == [11]
+
+
 def test_tokens_that_cost_nothing_are_taken_up_to_the_most() -> None:
     """Where a step with a prompt takes no longer than one without; told by a step that had both in one call."""
     pace = Pace(8, Shares(beside=100))
@@ -156,6 +172,21 @@ def test_tokens_that_cost_nothing_are_taken_up_to_the_most() -> None:
 def test_where_few_tokens_cost_more_than_twice_as_much_a_prompt_gets_64(prompts: list[Left], given: list[int]) -> None:
     """Told from what 64 took."""
     assert known(Shares(crowd=0), wide=0.005).beside(prompts, 7) == given
+
+
+def test_who_has_little_more_than_64_left_does_not_try_out_what_few_cost() -> None:
+    """Far from the beginning, where nothing is known of it: it would be left with a rest that takes long."""
+    pace = Pace(8, Shares(crowd=0))
+    pace.took(7, [], 0.040, beside=True)
+    assert pace.beside([Left(1000, 64), Left(0, 30)], 7) == [64, 16]
+    pace.took(0, [Left(0, 8)], 0.040, beside=True)
+    pace.took(7, [], 0.040, beside=True)
+    assert pace.beside([Left(1000, 64)], 7) == pace.beside([Left(1000, 64), Left(1000, 500)], 7)[:1] == [64]
+    assert pace.beside([Left(1000, 500)], 7) == [11]
+    assert pace.beside([Left(100, 64)], 7) == [11]
+    pace.took(0, [Left(1000, 8)], 0.040, beside=True)
+    pace.took(7, [], 0.040, beside=True)
+    assert pace.beside([Left(1000, 64)], 7) == [11], "few cost no more than many"
 
 
 def test_no_wide_step_follows_before_the_streams_had_their_part() -> None:

@@ -1,6 +1,7 @@
 """Who is admitted first, who is served while a more urgent prompt is evaluated, and that nobody starves: as numbers."""
 
 import itertools
+import math
 import random
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from local_models.llama.prefixes import Prefixes
-from local_models.llama.priority import IN_A_ROW, Line
+from local_models.llama.priority import IN_A_ROW, LENT_S, TURN_S, Line
 from local_models.llama.scheduler import Row, Scheduler
 from local_models.llama.seats import Key
 from local_models.llama.shares import Shares
@@ -40,14 +41,16 @@ class Box:
         self.machine = machine
         self.scheduler = Scheduler(slots, shares or Shares(alone=16, beside=8, crowd=0, wide=False), prefixes)
         self.asked: dict[int, tuple[int, int]] = {}
+        self.asked_as: dict[int, int] = {}
         self.seats: dict[int, int] = {}
         self.said: dict[int, int] = {}
+        self.now = 0.0
         self._numbers = itertools.count(1)
 
     def ask(self, size: int, priority: int, answer: int = ENOUGH, token: int | None = None) -> int:
         """A request arrives; its number. No two prompts begin alike unless they are of the same `token`."""
         number = next(self._numbers)
-        self.asked[number] = (size, answer)
+        self.asked[number], self.asked_as[number] = (size, answer), priority
         self.said[number] = 0
         self.scheduler.enqueue(Key(number, 0), prompt(size, number if token is None else token), priority)
         return number
@@ -59,7 +62,8 @@ class Box:
         rows = self.scheduler.plan()
         served = {self.seats[row.slot]: self._split(row) for row in rows}
         for call in self.scheduler.apart(rows):
-            self.scheduler.took(call, self._seconds(call))
+            self.now += (seconds := self._seconds(call))
+            self.scheduler.took(call, seconds)
             for ready in self.scheduler.advance(call, {row.slot: self._fed(row) for row in call}):
                 self._say(ready.slot)
         return served
@@ -144,11 +148,11 @@ def test_while_an_urgent_prompt_is_evaluated_nothing_is_done_for_others() -> Non
     box = Box()
     running = box.ask(4, BATCH)
     box.step()
-    first, urgent = box.ask(40, BATCH), box.ask(40, URGENT)
+    first, urgent = box.ask(40, BATCH), box.ask(40, URGENT, answer=1)
     assert [box.step() for _ in range(3)] == [{urgent: (16, 0)}, {urgent: (16, 0)}, {urgent: (8, 0)}]
     then = box.step()
-    assert then.keys() == {running, first, urgent}
-    assert (then[running], then[urgent]) == ((0, 1), (0, 1))
+    assert then.keys() == {running, first}
+    assert then[running] == (0, 1)
 
 
 def test_of_two_prompts_the_one_of_the_lower_number_goes_first() -> None:
@@ -159,13 +163,33 @@ def test_of_two_prompts_the_one_of_the_lower_number_goes_first() -> None:
     assert box.said[later] == 0
 
 
-def test_running_sequences_of_all_priorities_decode_together() -> None:
-    """Without a prompt there is nothing that a batch of fewer would be much faster for."""
+@pytest.mark.parametrize(
+    ("priorities", "served"),
+    [
+        ((URGENT, USUAL), {URGENT, USUAL}),
+        ((URGENT, USUAL, BATCH), {URGENT, USUAL}),
+        ((USUAL, BATCH), {USUAL}),
+        ((BATCH, BATCH + 1), {BATCH}),
+        ((BATCH,), {BATCH}),
+        ((BATCH + 1,), {BATCH + 1}),
+    ],
+)
+def test_who_is_less_urgent_than_usual_pauses_for_answers(priorities: tuple[int, ...], served: set[int]) -> None:
+    """All others decode together: without a prompt there is nothing that somebody should wait for."""
     box = Box()
-    numbers = [box.ask(4, priority, answer=9) for priority in (BATCH, URGENT, USUAL)]
+    numbers = {box.ask(4, priority): priority for priority in priorities}
     for number in numbers:
         box.run(number)
-    assert box.step() == dict.fromkeys(numbers, (0, 1))
+    assert {numbers[number] for number in box.step()} == served
+
+
+def test_after_the_urgent_answer_the_others_go_on() -> None:
+    """Where they were."""
+    box = Box()
+    batch = box.ask(4, BATCH)
+    box.run(batch)
+    urgent = box.ask(4, URGENT, answer=3)
+    assert [box.step().keys() for _ in range(4)] == [{urgent}, {urgent}, {urgent}, {batch}]
 
 
 def test_running_sequences_that_are_as_urgent_as_the_prompt_go_on() -> None:
@@ -204,6 +228,161 @@ def test_whom_an_urgent_one_awaits_is_as_urgent() -> None:
     assert box.said[usual] == 0
 
 
+QUICK = Machine(lambda streams, _at: 0.002 * streams, lambda tokens, _at: 0.001 * tokens)
+"""A hundred tokens of a prompt are read in a tenth of a second."""
+
+
+def test_others_have_a_fifth_of_the_time_not_of_the_steps() -> None:
+    """Beside an urgent answer an urgent prompt has many short steps, after four of which no long one may follow."""
+    box = Box(8, Shares(), machine=QUICK)
+    batch = [box.ask(400, BATCH, answer=400) for _ in range(5)]
+    for number in batch:
+        box.run(number)
+    box.run(box.ask(20, URGENT))
+    spent = {True: 0.0, False: 0.0}
+    for number in (box.ask(400, URGENT, answer=1) for _ in range(2)):
+        while not box.said[number]:
+            began, served = box.now, box.step()
+            spent[bool(served.keys() & set(batch))] += box.now - began
+    assert spent[False] > 0.5
+    assert spent[True] < 0.3 * spent[False]
+
+
+@pytest.mark.parametrize(
+    ("mine", "before_s", "longest_s"),
+    [(BATCH, 0.0, TURN_S), (BATCH, 0.2, TURN_S + IN_A_ROW * 0.2), (BATCH, 5.0, TURN_S + LENT_S), (USUAL, 5.0, TURN_S)],
+)
+def test_what_others_had_before_counts_for_a_while(mine: int, before_s: float, longest_s: float) -> None:
+    """An answer that is less urgent than usual pauses for longer where it has run alone, and no other does. From its
+    first turn on there are no more than four steps between two of them, or half a second.
+    """
+    box = Box(2, Shares(), machine=QUICK)
+    answer = box.ask(1, mine)
+    box.run(answer)
+    while box.now < before_s:
+        box.step()
+    began = box.now
+    pauses: list[float] = []
+    while len(pauses) < 3:
+        if not box.scheduler.waiting:
+            box.ask(400, URGENT, answer=1)
+        if answer in box.step():
+            pauses.append(box.now - began)
+            began = box.now
+    assert pauses[0] == pytest.approx(longest_s, abs=0.2)
+    assert pauses[1:] == [pytest.approx(TURN_S, abs=0.2)] * 2
+
+
+def test_beside_an_endless_answer_others_have_a_fifth_of_the_time() -> None:
+    """From their first turn on, though theirs are answers, whose steps are short."""
+    box = Box(3, Shares(), machine=QUICK)
+    batch = [box.ask(1, BATCH) for _ in range(2)]
+    for number in batch:
+        box.run(number)
+    box.run(box.ask(1, URGENT))
+    while batch[0] not in box.step():
+        pass
+    spent = {True: 0.0, False: 0.0}
+    for _ in range(200):
+        began, served = box.now, box.step()
+        spent[batch[0] in served] += box.now - began
+    assert spent[True] == pytest.approx(0.2 * (spent[True] + spent[False]), rel=0.1)
+
+
+def test_in_their_turn_others_take_a_piece_and_no_more() -> None:
+    """An urgent prompt waits for 64 tokens of theirs, not for all that a step may take."""
+    box = Box(8, Shares(), machine=QUICK)
+    batch = box.ask(4_000, BATCH)
+    box.step()
+    box.ask(20_000, URGENT)
+    given = [served[batch] for served in (box.step() for _ in range(40)) if batch in served]
+    assert given
+    assert set(given) == {(64, 0)}
+
+
+def test_an_urgent_prompt_owes_nothing_for_others() -> None:
+    """A piece of a batch prompt has held up an urgent answer a moment ago: the urgent prompt that comes goes on."""
+    seen = []
+    for size in (2, 2_000):
+        box = Box(8, Shares(aside=10_000), machine=FLASH)
+        box.run(box.ask(4, URGENT))
+        box.run(box.ask(300, URGENT, answer=1))  # what a prompt token costs is known from here on
+        for _ in range(20):
+            box.step()
+        batch = box.ask(size, BATCH, answer=1)
+        while batch not in box.step():
+            pass
+        began = box.now
+        box.run(box.ask(300, URGENT, answer=1))
+        seen.append(box.now - began)
+    # The piece alone takes twice as long as this.
+    assert seen[1] < seen[0] + 0.1
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "slots", "waits"),
+    [(URGENT, BATCH, 2, True), (URGENT, URGENT, 2, False), (BATCH, USUAL, 2, False), (URGENT, BATCH, 1, False)],
+)
+def test_a_call_that_is_still_to_come_waits_for_who_is_more_urgent(
+    mine: int, theirs: int, slots: int, *, waits: bool
+) -> None:
+    """Who has come while the step was under way, if there is a slot for him."""
+    box = Box(slots)
+    box.ask(100, theirs)
+    box.step()
+    assert box.scheduler.yields(box.scheduler.plan(), mine) is waits
+
+
+@pytest.mark.parametrize(
+    ("theirs", "slots", "below"),
+    [
+        ((BATCH,), 2, BATCH),
+        ((USUAL,), 2, -math.inf),
+        ((BATCH + 1, BATCH), 3, BATCH),
+        ((BATCH, BATCH), 2, -math.inf),  # there is no slot for anybody
+        ((BATCH, USUAL), 3, -math.inf),
+    ],
+)
+def test_a_call_ends_early_where_nobody_waits_for_what_comes_of_it(
+    theirs: tuple[int, ...], slots: int, below: float
+) -> None:
+    """For whoever is more urgent than all that are served in it."""
+    box = Box(slots)
+    for priority in theirs:
+        box.ask(100, priority)
+    box.scheduler.admit()
+    assert box.scheduler.preempted_by(box.scheduler.plan()) == below
+
+
+def test_no_two_calls_in_a_row_end_early() -> None:
+    """However many urgent ones come: the next call that is not theirs is carried out."""
+    box = Box(2)
+    batch = box.ask(4, BATCH)
+    box.run(batch)
+    for _ in range(2):
+        assert box.scheduler.preempted_by(box.scheduler.plan()) == BATCH
+        box.scheduler.preempted()
+        box.run(box.ask(4, URGENT, answer=1))
+        assert box.scheduler.preempted_by(box.scheduler.plan()) == -math.inf
+        assert box.step().keys() == {batch}
+
+
+def test_a_turn_of_those_who_were_passed_over_does_not_end_early() -> None:
+    """They have it because the urgent ones had theirs."""
+    box = Box(3, Shares(), machine=QUICK)
+    batch = box.ask(4_000, BATCH)
+    box.step()
+    box.ask(20_000, URGENT)
+    box.step()
+    for _ in range(40):
+        rows = box.scheduler.plan()
+        if any(box.seats[row.slot] == batch for row in rows):
+            assert box.scheduler.preempted_by(rows) == -math.inf
+            return
+        box.step()
+    raise AssertionError("it has none")
+
+
 def test_with_one_priority_all_is_as_without() -> None:
     """Whichever it is: the same rows, step by step."""
     seen = []
@@ -231,22 +410,27 @@ def test_with_one_priority_all_is_as_without() -> None:
 def test_nobody_starves_however_many_urgent_ones_come(
     *, slots: int, beside: int, wide: bool, ours: list[tuple[int, int, int]], urgent: tuple[int, int]
 ) -> None:
-    """An urgent request waits at every step, and everybody gets through; whoever runs is passed over four times in a
-    row at most.
+    """An urgent request waits at every step, and everybody gets through; whoever runs is passed over for four times as
+    long as the turn of those who are, half a second at least, and what the last step of it takes; whoever is less
+    urgent than usual for some seconds more.
     """
     box = Box(slots, Shares(alone=128, beside=beside, wide=wide))
     mine = {box.ask(size, priority, answer): answer for size, priority, answer in ours}
-    paused = dict.fromkeys(mine, 0)
+    served_at, longest = dict.fromkeys(mine, 0.0), 0.0
     for _ in range(ENOUGH):
         if all(box.said[number] == answer for number, answer in mine.items()):
             return
         if box.scheduler.waiting < 3:
             box.ask(urgent[0], URGENT, answer=urgent[1])
+        began = box.now
         served = box.step()
+        longest = max(longest, box.now - began)
         for number, answer in mine.items():
             runs = 0 < box.said[number] < answer and number in box.seats.values()
-            paused[number] = paused[number] + 1 if runs and number not in served else 0
-            assert paused[number] <= IN_A_ROW
+            if not runs or number in served:
+                served_at[number] = box.now
+            lent_s = LENT_S if box.asked_as[number] > USUAL else 0.0
+            assert box.now - served_at[number] <= max(TURN_S, IN_A_ROW * longest) + longest + lent_s
     raise AssertionError("somebody starves")
 
 

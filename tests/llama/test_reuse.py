@@ -112,6 +112,17 @@ def test_a_prompt_that_is_asked_again_goes_on_with_the_kernel_it_has_anyway(
     assert cached(answers[1]) == len(tokens[1]) - 64
 
 
+def test_a_long_prompt_leaves_as_much_to_that_kernel(engine: EngineProcess, model: Model, reference: Reference) -> None:
+    """Its first token is the one that it has without reuse, though few of the prompt's are its own."""
+    questions = [f"{SYSTEM} {SYSTEM} {last}" for last in ("When do the gates open?", "Where is the wine?")]
+    answers = [engine.chat(**body(question, max_tokens=1)) for question in questions]
+    tokens = [prompt(model, question) for question in questions]
+    assert min(map(len, tokens)) > 256
+    for answer, one in zip(answers, tokens, strict=True):
+        check(answer, [one], model, reference)
+    assert cached(answers[1]) == len(tokens[1]) - 64
+
+
 def test_a_short_prompt_takes_over_what_a_short_one_has_left(
     engine: EngineProcess, model: Model, reference: Reference
 ) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from local_models.llama.scheduler import Ready, Row, Scheduler, Start
+from local_models.llama.scheduler import Ready, Row, Scheduler
+from local_models.llama.seating import Start
 from local_models.llama.seats import Key
 from local_models.llama.shares import Shares, share
 
@@ -134,12 +135,19 @@ def test_withdrawing_names_the_slots_and_empties_the_line() -> None:
         ([100, 100, 5], 64, [59, 0, 5]),
         ([10, 200, 100], 64, [10, 0, 54]),
         ([3], 1, [1]),
+        ([100, 100], 128, [100, 0]),  # neither is left with fewer than 64, nor begins with fewer
+        ([100, 64], 192, [100, 64]),
+        ([64, 64], 128, [64, 64]),
+        ([4000, 100], 128, [128, 0]),
+        ([4000, 130, 20], 192, [106, 66, 20]),
+        ([90, 20], 128, [90, 20]),
+        ([200, 200], 128, [128, 0]),
     ],
 )
 def test_half_goes_to_the_oldest_prompt_and_the_rest_to_the_shortest(
     remaining: list[int], budget: int, given: list[int]
 ) -> None:
-    """The oldest always gets on and a short prompt passes a long one; nothing of the budget is left unused."""
+    """The oldest always gets on and a short prompt passes a long one; the budget is used but for small pieces."""
     assert share(remaining, budget) == given
 
 

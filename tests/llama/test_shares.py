@@ -2,7 +2,7 @@
 
 import pytest
 
-from local_models.llama.shares import Shares, crowd, unbroken
+from local_models.llama.shares import Shares, brief, crowd, share, unbroken
 
 
 @pytest.mark.parametrize(
@@ -30,5 +30,22 @@ def test_a_crowd_of_short_prompts_may_hold_up_few_streams(
     remaining: list[int], running: int, given: list[int] | None
 ) -> None:
     """A whole step of 128 if half as many get their first token as are held up."""
-    assert crowd(remaining, running, Shares(alone=128)) == given
-    assert crowd(remaining, running, Shares(alone=128, crowd=0)) is None
+    whole = share(remaining, 128)
+    assert crowd(whole, remaining, running, Shares()) == given
+    assert crowd(whole, remaining, running, Shares(crowd=0)) is None
+
+
+@pytest.mark.parametrize(
+    ("remaining", "given"),
+    [
+        ([300], [64]),
+        ([127], [127]),
+        ([40], [40]),
+        ([30, 20, 20], [30, 20, 0]),
+        ([20, 50, 30], [20, 0, 30]),
+        ([300, 10], [64, 0]),
+    ],
+)
+def test_for_whom_others_wait_there_is_one_piece(remaining: list[int], given: list[int]) -> None:
+    """Of the first, which gets on in any case, and of none so much that the rest is too small."""
+    assert brief(remaining) == given
