@@ -72,7 +72,7 @@ class Attempts:
                 attempt = entry.begin(run, candidate, reason, call)
                 settled = Settlement(attempt, self.breakers[call.spec.answerer], call.spec, run)
                 try:
-                    stream = await call.backend.stream(_call(run, candidate, call.spec))
+                    stream = await permit.within(partial(call.backend.stream, _call(run, candidate, call.spec)))
                 except BackendError as error:
                     tell(permit, error)
                     settled.failed(error, nothing)
@@ -154,20 +154,19 @@ class OpenAnswer:
 
     async def batch(self) -> list[Delta]:
         """The pieces since the last call; empty at a proper end. Raises BackendError, after which it is closed."""
-        permit = self._permit
+        permit, stream = self._permit, self._stream
         permit.listen()
         try:
-            deltas = await self._stream.batch()
+            deltas = await (stream.batch() if self.transcript.tokens else permit.within(stream.batch))
         except BackendError as error:
             tell(permit, error)
-            self._settlement.failed(error, self._written, self._stream.usage)
+            self._settlement.failed(error, self._written, stream.usage)
             self._release()
             raise
         if not deltas:
             finish = next(
                 (delta.finish_reason for delta in reversed(self.transcript.deltas) if delta.finish_reason), ""
             )
-            stream = self._stream
             self._settlement.answered(stream.model, stream.usage, finish, self._written, pause_s=stream.pause_s)
             self._release()
             return deltas

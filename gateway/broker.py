@@ -17,8 +17,8 @@ from gateway.classify import Classifier
 from gateway.committed import CommittedAnswer
 from gateway.confidence import Confidence
 from gateway.decision import Decider
-from gateway.errors import AttemptError, Reason
-from gateway.escalation import Blocked, Escalate, GiveUp, Limits, Progress, decide
+from gateway.errors import AttemptError, Code, Reason
+from gateway.escalation import Accept, Blocked, Decision, Escalate, GiveUp, Limits, Progress, decide
 from gateway.messages import ChatRequest, Completion
 from gateway.outcome import Outcome, OutcomeStatus
 from gateway.policy import Policy
@@ -109,7 +109,7 @@ class Broker:
         run = self._start(request, identity)
         held = await self._walk_on_record(run, self._open)
         run.ttft_s = run.arrival.elapsed()
-        return CommittedAnswer(run, held, self._stages.confidence, self._record)
+        return CommittedAnswer(run, held, self._stages.confidence, self._settle)
 
     async def count(self, request: ChatRequest, identity: Identity) -> Counted:
         """The tokens of a prompt, for whoever would be asked first. Raises AnswerError.
@@ -164,6 +164,7 @@ class Broker:
                 run.in_hand = best is not None
                 untried = self._untried(run)
                 run.alone = best is None and not untried
+                run.left_nano = self._settings.limits.max_cost_nano - run.spent_nano
                 run.others = self._affordable(run, untried, best)
                 try:
                     held = await ask(run, step)
@@ -172,7 +173,7 @@ class Broker:
                     step = self._fall_back(run, error.reason, best) or self._shortened(run, step, error, best)
                 else:
                     best = _better(best, held)
-                    step = self._after(run, held.attempt)
+                    step = self._after(run, held.attempt, untried)
         except BaseException:
             if best is not None:
                 best.cancel()
@@ -208,22 +209,27 @@ class Broker:
             run.request, step.candidate.tier, self._settings.window, may_escalate=more, in_hand=run.in_hand
         )
 
-    def _after(self, run: Run, attempt: Attempt) -> Step | None:
-        """What follows an answer."""
-        score = attempt.score or Score(value=None)
+    def _after(self, run: Run, attempt: Attempt, untried: Sequence[Candidate]) -> Step | None:
+        """What follows an answer, with these left to ask."""
+        match self._decision(run, attempt, untried):
+            case Escalate(target=target, reason=reason):
+                run.escalated = True
+                return Step(target, reason)
+            case GiveUp(because=because):
+                run.gave_up = because
+            case Accept():
+                run.accepted = attempt
+        return None
+
+    def _decision(self, run: Run, attempt: Attempt, untried: Sequence[Candidate]) -> Decision:
         progress = Progress(
             complexity=run.decided.classification.complexity,
             attempts=len(run.attempts),
             spent_nano=run.spent_nano,
             blocked=self._blocked(run),
         )
-        match decide(score, attempt.candidate.tier, self._untried(run), self._settings.limits, progress):
-            case Escalate(target=target, reason=reason):
-                run.escalated = True
-                return Step(target, reason)
-            case GiveUp(because=because):
-                run.gave_up = because
-        return None
+        score = attempt.score or Score(value=None)
+        return decide(score, attempt.candidate.tier, untried, self._settings.limits, progress)
 
     def _fall_back(self, run: Run, reason: Reason, best: Held | None) -> Step | None:
         """Who is asked instead of a candidate that failed: nobody weaker than an answer that is held already."""
@@ -277,6 +283,22 @@ class Broker:
 
     def _untried(self, run: Run) -> list[Candidate]:
         return [each for each in run.decided.route.candidates if each.backend not in run.tried]
+
+    def _settle(self, run: Run, attempt: Attempt, status: OutcomeStatus, code: Code | None) -> Outcome:
+        """The record of a streamed answer that is over.
+
+        What was accepted for its beginning is decided on once more as a whole: how much of it had come when it was
+        committed is chance, and the record is not to depend on it.
+        """
+        if status is OutcomeStatus.OK and run.accepted is attempt:
+            match self._decision(run, attempt, self._untried(run)):
+                case Escalate():
+                    run.gave_up = "committed"
+                case GiveUp(because=because):
+                    run.gave_up = because
+        outcome = run.outcome(status, attempt, code=code)
+        self._record(outcome)
+        return outcome
 
     def _record(self, outcome: Outcome) -> None:
         self._stages.throttle.record(escalated=outcome.escalated)

@@ -9,7 +9,10 @@ from gateway.confidence import Confidence
 from gateway.errors import AnswerError, BackendError, Code, Unavailable
 from gateway.messages import Delta, Usage, UsageQuality
 from gateway.outcome import AttemptStatus, Outcome, OutcomeStatus
-from gateway.run import Run
+from gateway.run import Attempt, Run
+
+Record = Callable[[Run, Attempt, OutcomeStatus, Code | None], Outcome]
+"""Makes and keeps the record of an attempt's answer that is over."""
 
 
 class CommittedAnswer:
@@ -19,7 +22,7 @@ class CommittedAnswer:
     once the usage is known.
     """
 
-    def __init__(self, run: Run, answer: OpenAnswer, confidence: Confidence, record: Callable[[Outcome], None]) -> None:
+    def __init__(self, run: Run, answer: OpenAnswer, confidence: Confidence, record: Record) -> None:
         self.run = run
         self.attempt = answer.attempt
         self.finish: list[Delta] = []
@@ -104,5 +107,4 @@ class CommittedAnswer:
         finally:
             if status is OutcomeStatus.INTERRUPTED:
                 self.attempt.status = AttemptStatus.INTERRUPTED
-            self.outcome = self.run.outcome(status, self.attempt, code=code)
-            self._record(self.outcome)
+            self.outcome = self._record(self.run, self.attempt, status, code)

@@ -28,13 +28,13 @@ class Decider:
         started = time.perf_counter()
         target = self.table.resolve(request.requested_model)
         found = self._policy.fit(request, identity, estimate_prompt(request))
-        decided = self._routed(found, target, identity, deadline)
+        decided = self._routed(found, target, identity, deadline, started)
         widest = self._widest(decided.route)
         if widest is not None:
             shorter = self._policy.fit_into(found, identity, widest)
             if shorter is not None:
-                decided = self._routed(shorter, target, identity, deadline)
-        return msgspec.structs.replace(decided, took_s=time.perf_counter() - started)
+                decided = self._routed(shorter, target, identity, deadline, started)
+        return decided
 
     def shorter(self, decided: Decision[ChatRequest], identity: Identity) -> Decided | None:
         """The same with fewer turns, for who counts more tokens than were estimated; None where none may be dropped."""
@@ -44,13 +44,12 @@ class Decider:
         if fewer is None:
             return None
         target = self.table.resolve(decided.request.requested_model)
-        again = self._routed(fewer, target, identity, decided.constraints.deadline)
-        took_s = decided.took_s + time.perf_counter() - started
+        again = self._routed(fewer, target, identity, decided.constraints.deadline, started - decided.took_s)
         # The limit of the answer stands in the request by now, where it can be told from the caller's no more.
-        return msgspec.structs.replace(again, took_s=took_s, max_output=again.max_output or decided.max_output)
+        return msgspec.structs.replace(again, max_output=again.max_output or decided.max_output)
 
-    def _routed(self, found: Fitted, target: Target, identity: Identity, deadline: float) -> Decided:
-        """The decision on a request whose length is settled."""
+    def _routed(self, found: Fitted, target: Target, identity: Identity, deadline: float, started: float) -> Decided:
+        """The decision on a request whose length is settled; `started` is when its making began."""
         classification = self._classifier.classify(found.request, found.prompt)
         limited = self._policy.limit(found.request, identity, classification.task)
         constraints = self._policy.constrain(limited.request, identity, found.prompt, deadline)
@@ -67,7 +66,7 @@ class Decider:
             constraints=constraints,
             classification=classification,
             route=route,
-            took_s=0.0,
+            took_s=time.perf_counter() - started,
             max_output=limited.imposed,
             dropped_turns=found.dropped,
         )

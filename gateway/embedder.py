@@ -128,7 +128,8 @@ class _EmbedCall:
 
     async def make(self) -> Vectors:
         """Make it."""
-        return await self._backend.embed(self._run.request, self._run.decided.constraints.deadline)
+        constraints = self._run.decided.constraints
+        return await self._backend.embed(self._run.request, constraints.deadline, constraints.sla.priority)
 
     def expected(self) -> int:
         """Nothing is written, however it ends."""

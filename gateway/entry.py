@@ -5,6 +5,7 @@ Here stands as well when the same backend is asked a second time: only where it 
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Protocol, Self, TypeVar
 
 from gateway.backends.breaker import Breaker
@@ -85,7 +86,7 @@ class Entry:
                 attempt = self.begin(run, candidate, reason, call)
                 settled = Settlement(attempt, self._breakers[call.spec.answerer], call.spec, run)
                 try:
-                    answer = await call.make()
+                    answer = await permit.within(call.make)
                 except BackendError as error:
                     tell(permit, error)
                     settled.failed(error, call.expected)
@@ -128,11 +129,13 @@ class Entry:
         other = callee.standby
         # It can do less, perhaps: what it must not do waits for the engine.
         standby = other is not None and constraints.forbids(other.spec, candidate.tier) is None
+        elsewhere = None if alone else self._elsewhere(run, now)
         applicant = Applicant(
             ask=_ask(run, now, streamed=streamed),
-            elsewhere=None if alone else self._elsewhere(run, now),
+            elsewhere=elsewhere,
             deadline=constraints.deadline,
             standby=standby,
+            leaves=None if elsewhere is None else partial(self._leaves, run, engine),
         )
         permit = await self._gate.enter(engine, applicant)
         if other is not None and permit.engine != engine:
@@ -151,6 +154,23 @@ class Entry:
                 if breaker.open_for(now) <= 0:
                     return Elsewhere(other.cost_nano)
         return Elsewhere(0) if run.in_hand else None
+
+    def _leaves(self, run: Journey[Any], engine: str) -> bool:
+        """Whether a request that is taken back from an engine, once, would have somebody else to ask at once."""
+        now, left_nano = asyncio.get_running_loop().time(), run.left_nano - run.attempts[-1].cost_nano
+        if len(run.attempts) >= self._max_attempts or now >= run.decided.constraints.deadline or run.evicted:
+            return False
+        return run.in_hand or any(
+            other.cost_nano <= left_nano and self._answers(other.backend, engine, now) for other in run.others
+        )
+
+    def _answers(self, backend: str, instead_of: str, now: float) -> bool:
+        """Whether nothing is known that would keep a backend from answering, on another engine if on any."""
+        return any(
+            breaker.open_for(now) <= 0 and (engine is None or (engine != instead_of and self._gate.gets_on(engine)))
+            for (name, engine), breaker in self._breakers.items()
+            if name == backend
+        )
 
     def _left_alone(self, spec: BackendSpec, now: float) -> None:
         """Raises Rejected for a backend that keeps failing, or that has asked for a pause."""

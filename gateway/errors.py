@@ -11,7 +11,8 @@
             ├── Unreachable     no connection: nothing was sent, nothing billed
             ├── TimedOut        connect, first token, idle or total
             ├── Refused         an HTTP error status before any answer
-            └── Broken          garbage, or a stream that ended without a finish reason
+            ├── Broken          garbage, or a stream that ended without a finish reason
+            └── Evicted         taken back from an engine that stands still, before anything had come
 
 A `Reason` says why a backend was chosen (headers, ledger, metrics). A `Code` says why a request failed
 (`error.code` in the body). Nothing outside this module adds to either.
@@ -210,3 +211,10 @@ class Broken(BackendError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, reason=Reason.UPSTREAM_ERROR, billed=True)
+
+
+class Evicted(BackendError):
+    """The gate took it back from an engine that stands still, which may have read the prompt."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, reason=Reason.ENGINE_UNHEALTHY, billed=True)

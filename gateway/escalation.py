@@ -28,10 +28,13 @@ class Escalate(Struct, frozen=True):
 
 
 class GiveUp(Struct, frozen=True):
-    """The answer is not good enough, for `reason`, but `because` of this nobody stronger is asked."""
+    """The answer is not good enough, for `reason`, but `because` of this nobody stronger is asked.
+
+    committed: what was wrong showed when its beginning had gone out already.
+    """
 
     reason: Reason
-    because: Literal["no_stronger_tier", "not_allowed", "attempts", "cost", "throttled"]
+    because: Literal["no_stronger_tier", "not_allowed", "attempts", "cost", "throttled", "committed"]
 
 
 Decision = Accept | Escalate | GiveUp

@@ -14,7 +14,7 @@ class GateDecision(Struct, frozen=True, kw_only=True):
     observed to foretold that nine in ten stay below, `late` the chance that a promise is broken, by which strictness
     multiplies; `harm_nano` is what those under way were expected to lose by it. `slots` are those of its class,
     `ceiling` what health allowed. `observed_*` came of it, as far as it is known; `observed_first_s` is from its
-    arrival on.
+    arrival on. Where it was evicted, because the engine stood still, the forecasts are those by which it was let in.
     """
 
     at: float
@@ -47,9 +47,9 @@ class GateDecision(Struct, frozen=True, kw_only=True):
 class GateReport(Struct, frozen=True, kw_only=True):
     """One engine. `prompt_rate` are prompt tokens per second, None before any was seen; `reach` the most that were seen
     at once; `backlog` those that are to be read. `band` and `strictness` are as in a decision; `hold_s` is how long a
-    slot is usually held. `beside` is the share of the rate that is left beside others, `overtaken` how far shorter
-    prompts overtake longer ones, from 0 to 1. `speed` is that of its GPUs, `fenced`: it stands still. `counts` are
-    decisions by outcome.
+    slot is usually held. `beside` is the share of the rate that is left beside others, `crowd` beside many streams, and
+    `overtaken` how far shorter prompts overtake longer ones, from 0 to 1. `speed` is that of its GPUs, `fenced`: it
+    stands still. `counts` are decisions by outcome.
     """
 
     state: GateState
@@ -64,6 +64,7 @@ class GateReport(Struct, frozen=True, kw_only=True):
     fenced: bool
     speed: float
     beside: float
+    crowd: float
     overtaken: float
     counts: dict[str, int]
     decisions: tuple[GateDecision, ...]

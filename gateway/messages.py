@@ -230,7 +230,7 @@ class ChatRequest(Request, frozen=True, kw_only=True):
         return tools or (self.response_format is not None and self.response_format.type != "text")
 
 
-class TopLogprob(Struct, frozen=True, omit_defaults=True):
+class TopLogprob(Struct, frozen=True, omit_defaults=True, gc=False):
     """A token that could have been chosen. `bytes` stays the JSON that came: nobody here reads it."""
 
     token: str
@@ -238,7 +238,7 @@ class TopLogprob(Struct, frozen=True, omit_defaults=True):
     bytes: Raw | UnsetType = UNSET
 
 
-class TokenLogprob(Struct, frozen=True):
+class TokenLogprob(Struct, frozen=True, gc=False):
     """The chosen token, and the likeliest ones in its place, best first; clients read that list also when empty."""
 
     token: str
@@ -309,7 +309,7 @@ class ToolCallDelta(Struct, frozen=True, omit_defaults=True):
     arguments: str | None = None
 
 
-class Delta(Struct, frozen=True, kw_only=True):
+class Delta(Struct, frozen=True, kw_only=True, gc=False):
     """A piece of one choice of a streamed answer.
 
     `block` is the place of its content block, where the backend counts them; `signature` and `redacted` are of the

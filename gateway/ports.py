@@ -79,7 +79,7 @@ class VectorBackend(Protocol):
     def ignores(self, request: EmbeddingRequest) -> tuple[str, ...]:
         """Fields of `request` that this backend is never sent."""
 
-    async def embed(self, request: EmbeddingRequest, deadline: float) -> Vectors:
+    async def embed(self, request: EmbeddingRequest, deadline: float, priority: Priority) -> Vectors:
         """A vector for each input; `deadline` is on the loop's clock."""
 
 

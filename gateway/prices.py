@@ -43,5 +43,7 @@ def usage_cost(price: Price, usage: Usage) -> int:
 
 def dollars(nano: int) -> str:
     """`nano` as decimal dollars without an exponent and without needless zeros: 1500 is "0.0000015"."""
+    if not nano:
+        return "0.0"
     text = f"{nano // NANO}.{nano % NANO:09d}".rstrip("0")
     return text + "0" if text.endswith(".") else text

@@ -142,7 +142,7 @@ def plan(
         start, reason = target.tier or table.tier_of(target.backend or ""), Reason.PINNED
     names = _named(table, target) if pinned else ()
     if not pinned or allow_fallback:
-        names += tuple(name for name in table.orders[start] if name not in names)
+        names += tuple([name for name in table.orders[start] if name not in names])
     candidates: list[Candidate] = []
     excluded: list[Exclusion] = []
     tokens = min(classification.expected_output, max_tokens or classification.expected_output)

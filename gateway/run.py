@@ -1,12 +1,13 @@
 """One request while it is under way: what was decided, what was tried, and the one `Outcome` it ends in."""
 
+import math
 import time
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
 
 from msgspec import Struct
 
-from gateway.errors import AnswerError, AttemptError, Code, Reason, Rejected
+from gateway.errors import AnswerError, AttemptError, Code, Evicted, Reason, Rejected
 from gateway.messages import ChatRequest, Request, Usage
 from gateway.outcome import AttemptRecord, AttemptStatus, Outcome, OutcomeStatus, PassedOver
 from gateway.types import Answerer, Candidate, Classification, Constraints, Identity, Route, Score, TokenCount, Via
@@ -131,7 +132,8 @@ class Journey(Generic[R]):
 
     `tried` names the backends asked so far; `alone` says that nobody but the one asked at present may answer,
     `in_hand` that a weaker answer than the one asked for at present is held. `others` are asked next, in this order,
-    if the one asked at present does not answer; its answer is to be held back for `held_s`.
+    if the one asked at present does not answer; its answer is to be held back for `held_s`. `left_nano` is what it and
+    they may cost. `accepted` is the attempt whose answer was good enough as far as it had been read.
     """
 
     def __init__(self, arrival: Arrival[R], decided: Decision[R]) -> None:
@@ -143,10 +145,12 @@ class Journey(Generic[R]):
         self.alone = False
         self.in_hand = False
         self.others: Sequence[Candidate] = ()
+        self.left_nano = math.inf
         self.held_s = 0.0
         self.passed_over: list[PassedOver] = []
         self.errors: list[AttemptError] = []
         self.escalated = False
+        self.accepted: Attempt | None = None
         self.gave_up: str | None = None
         self._returned = False
         self.ttft_s: float | None = None
@@ -155,6 +159,11 @@ class Journey(Generic[R]):
     def spent_nano(self) -> int:
         """What the physical calls cost so far; one that is under way, what it is expected to."""
         return sum(attempt.cost_nano for attempt in self.attempts)
+
+    @property
+    def evicted(self) -> bool:
+        """Whether the gate has taken it back from an engine."""
+        return any(isinstance(error, Evicted) for error in self.errors)
 
     def failed(self, candidate: Candidate, error: AttemptError) -> None:
         """A candidate did not answer."""
@@ -194,7 +203,8 @@ class Run(Journey[ChatRequest]):
         self.request = decided.request
 
     def sent_away(self) -> Candidate | None:
-        """Whose gate has sent this request to others for want of time or room, before the one that failed just now.
+        """Whose gate has sent this request to others, be it for want of time or room or because its engine stood still,
+        before the one that failed just now.
 
         Told once: nobody comes back twice.
         """
@@ -203,6 +213,7 @@ class Run(Journey[ChatRequest]):
         self._returned = True
         before = self.passed_over[:-1] if isinstance(self.errors[-1], Rejected) else self.passed_over
         names = [each.backend for each in before if each.reason in _SENT_AWAY]
+        names += [each.candidate.backend for each in self.attempts if isinstance(each.error, Evicted)]
         return next((each for each in self.decided.route.candidates if each.backend in names), None)
 
 

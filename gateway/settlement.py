@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from gateway.backends.breaker import Breaker
-from gateway.errors import BackendError, Reason, Refused
+from gateway.errors import BackendError, Evicted, Reason, Refused
 from gateway.messages import Choice, Completion, Usage, UsageQuality
 from gateway.outcome import AttemptStatus
 from gateway.prices import usage_cost
@@ -52,7 +52,8 @@ class Settlement:
         now = asyncio.get_running_loop().time()
         if error.reason is Reason.RATE_LIMIT:
             self._breaker.told_to_wait(now, UNTOLD_WAIT_S if error.retry_after is None else error.retry_after)
-        elif isinstance(error, Refused) and error.callers_fault:
+        elif isinstance(error, Evicted) or (isinstance(error, Refused) and error.callers_fault):
+            # The gate knows of a standstill, and when it is over.
             self._breaker.gave_no_evidence()
         else:
             self._breaker.failed(now)

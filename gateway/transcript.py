@@ -39,12 +39,13 @@ class Transcript:
 def _choice(index: int, deltas: list[Delta]) -> Choice:
     logprobs: list[TokenLogprob] = []
     for delta in deltas:
-        logprobs += delta.logprobs or ()
+        if delta.logprobs:
+            logprobs += delta.logprobs
     return Choice(
         index=index,
-        text=_join(delta.text for delta in deltas),
-        refusal=_join(delta.refusal for delta in deltas),
-        reasoning=_join(delta.reasoning for delta in deltas),
+        text=_join([delta.text for delta in deltas]),
+        refusal=_join([delta.refusal for delta in deltas]),
+        reasoning=_join([delta.reasoning for delta in deltas]),
         tool_calls=_tool_calls(deltas),
         finish_reason=next((delta.finish_reason for delta in reversed(deltas) if delta.finish_reason), ""),
         logprobs=tuple(logprobs) or None,

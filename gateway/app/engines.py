@@ -161,7 +161,7 @@ class Engines:
         """Let the host know what is in flight: an engine that hangs may say that nothing runs."""
         told: dict[str, int] = {}
         while True:
-            in_flight = {state.engine: state.in_use for state in self._gate.states() if state.in_use}
+            in_flight = self._gate.unanswered()
             if in_flight or told:
                 await self._host.tell(in_flight)
             told = in_flight

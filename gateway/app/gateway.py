@@ -26,6 +26,7 @@ from gateway.backends.local import LocalBackend
 from gateway.broker import Broker, Stages
 from gateway.confidence import Confidence
 from gateway.config.schema import Config
+from gateway.deadline import Alarms
 from gateway.embedder import Embedder
 from gateway.errors import ForebayError
 from gateway.gate import Gate
@@ -159,7 +160,7 @@ class Gateway:
     def _build_servers(self, registry: CollectorRegistry) -> None:
         server = self.config.server
         readiness = ReadinessProbe(self.table, self.gate.states, self._breakers, asyncio.get_running_loop().time)
-        door = Door(self.identities, self.drain, server.max_body_bytes, server.body_timeout_s)
+        door = Door(self.identities, self.drain, server.max_body_bytes, server.body_timeout_s, Alarms())
         endpoints: dict[str, Asgi] = {
             CHAT_PATH: AnswerEndpoint(OpenAIChat(), self.broker, door),
             MESSAGES_PATH: AnswerEndpoint(AnthropicMessages(), self.broker, door),

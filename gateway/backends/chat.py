@@ -8,7 +8,7 @@ import asyncio
 import re
 import ssl
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import TypeVar
 from weakref import WeakValueDictionary
@@ -30,6 +30,7 @@ from gateway.backends.transport import (
     in_the_clear,
     media_type,
 )
+from gateway.deadline import Alarms
 from gateway.errors import BackendError, Broken, Refused, TimedOut, Unreachable
 from gateway.messages import Completion, JsonObject
 from gateway.wire.openai_api import OpenAIApi
@@ -39,6 +40,7 @@ T = TypeVar("T")
 
 _MAX_ANSWER_BYTES = 64 * 1024 * 1024
 _MAX_ERROR_BYTES = 64 * 1024
+_KNOWN_URLS = 64
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
 _HEADERS = MappingProxyType(
     {
@@ -83,6 +85,10 @@ class ChatClient:
         self._deadlines = deadlines
         self._api = api or OpenAIApi()
         self._lines: WeakValueDictionary[str, Line] = WeakValueDictionary()
+        self._alarms = Alarms()
+        # A backend is asked at the same few addresses again and again.
+        self._server = lru_cache(maxsize=_KNOWN_URLS)(_server)
+        self._in_the_clear = lru_cache(maxsize=_KNOWN_URLS)(in_the_clear)
         headers = {**_HEADERS, **headers}
         self._any: Transport = AiohttpTransport(deadlines.connect_s, headers, tls=tls, proxy=proxy)
         self._plain: Transport = self._any if proxy else PlainTransport(deadlines.connect_s, headers)
@@ -94,7 +100,7 @@ class ChatClient:
 
     def hang_up(self, url: str) -> None:
         """Wait no longer for anything from the server at `url`: it hangs. Who asks there from now on is not meant."""
-        line = self._lines.pop(_server(url), None)
+        line = self._lines.pop(self._server(url), None)
         if line is not None:
             line.cut()
 
@@ -142,10 +148,10 @@ class ChatClient:
 
     def _line(self, url: str) -> Line:
         """The one that all share who ask there at the same time."""
-        server = _server(url)
+        server = self._server(url)
         line = self._lines.get(server)
         if line is None:
-            line = self._lines[server] = Line(self._name)
+            line = self._lines[server] = Line(self._name, self._alarms)
         return line
 
     def _completion(self, api: UpstreamApi, raw: bytes, headers: Mapping[str, str]) -> Completion:
@@ -159,7 +165,7 @@ class ChatClient:
         return min(deadline, asyncio.get_running_loop().time() + self._deadlines.total_s)
 
     async def _post(self, url: str, body: JsonObject) -> Response:
-        transport = self._plain if in_the_clear(url) else self._any
+        transport = self._plain if self._in_the_clear(url) else self._any
         response = await transport.post(url, _encode(body))
         if response.status != 200:
             try:

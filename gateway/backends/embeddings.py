@@ -6,7 +6,8 @@ from functools import partial
 from gateway.backends.chat import ChatClient
 from gateway.backends.engine import EngineAddress
 from gateway.backends.profile import Profile
-from gateway.types import BackendSpec, EngineView
+from gateway.messages import JsonObject
+from gateway.types import BackendSpec, EngineView, Priority
 from gateway.vectors import EmbeddingRequest, Vectors
 from gateway.wire.openai_embeddings import decode_embeddings, embedding_body
 
@@ -24,9 +25,9 @@ class ProviderVectors:
         """Fields of `request` that this model refuses and is not sent."""
         return _ignored(request, self._profile)
 
-    async def embed(self, request: EmbeddingRequest, deadline: float) -> Vectors:
+    async def embed(self, request: EmbeddingRequest, deadline: float, priority: Priority) -> Vectors:
         """A vector for each input."""
-        body = self._profile.shape(embedding_body(request, self.spec.model))
+        body = _body(request, self.spec.model, self._profile, priority)
         return await self._client.ask(self._url, body, deadline, partial(decode_embeddings, count=len(request.inputs)))
 
 
@@ -45,11 +46,17 @@ class EngineVectors:
         """Fields of `request` that this model refuses and is not sent."""
         return _ignored(request, self._profile)
 
-    async def embed(self, request: EmbeddingRequest, deadline: float) -> Vectors:
+    async def embed(self, request: EmbeddingRequest, deadline: float, priority: Priority) -> Vectors:
         """A vector for each input."""
         decode = partial(decode_embeddings, count=len(request.inputs))
-        body = self._profile.shape(embedding_body(request, self._engine.model))
+        body = _body(request, self._engine.model, self._profile, priority)
         return await self._engine.ask(lambda url: self._client.ask(f"{url}/v1/embeddings", body, deadline, decode))
+
+
+def _body(request: EmbeddingRequest, model: str, profile: Profile, priority: Priority) -> JsonObject:
+    body = embedding_body(request, model)
+    profile.prioritise(body, priority)
+    return profile.shape(body)
 
 
 def _ignored(request: EmbeddingRequest, profile: Profile) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """HTTP/1.1 in the clear over a bare socket, for engines: a request costs a fifth of what it does through aiohttp.
 
-One connection carries one exchange after the other and is kept in between. The parser is llhttp's, by httptools, which
-uvicorn reads requests with. What an exchange needs no more goes back to the pool only if its answer was read to the
-end; everything else closes the connection, and with it whatever the other side is still working on.
+One connection carries one exchange after the other and is kept in between. What an exchange needs no more goes back to
+the pool only if its answer was read to the end; everything else closes the connection, and with it whatever the other
+side is still working on.
 """
 
 import asyncio
@@ -11,15 +11,11 @@ from collections.abc import Mapping
 from typing import NamedTuple, cast
 from urllib.parse import urlsplit
 
-import httptools
-
-from gateway.backends.transport import KEEP_IDLE_S, ConnectTimedOut, NotConnected, Severed
+from gateway.backends.exchange import Exchange
+from gateway.backends.transport import KEEP_IDLE_S, ConnectTimedOut, NotConnected
 
 _HTTP_PORT = 80
-_LARGEST_HEAD = 64 * 1024
-_UNREAD_MOST = 256 * 1024
 _KNOWN_URLS = 64
-_INFORMATIONAL = range(100, 200)
 
 
 class _Target(NamedTuple):
@@ -40,8 +36,9 @@ class PlainTransport:
         self._idle: defaultdict[tuple[str, int], list[_Connection]] = defaultdict(list)
         self._sweep: asyncio.TimerHandle | None = None
         self._closed = False
+        self._leaving: list[tuple[_Connection, bytes]] = []
 
-    async def post(self, url: str, body: bytes) -> "Exchange":
+    async def post(self, url: str, body: bytes) -> Exchange:
         """See `Transport`."""
         target = self._targets.get(url) or self._target(url)
         connection = self._kept(target) or await self._connect(target)
@@ -62,6 +59,20 @@ class PlainTransport:
                 connection.abort()
         if self._sweep is not None:
             self._sweep.cancel()
+
+    def leave(self, connection: "_Connection", request: bytes) -> None:
+        """Send a request with all others of this turn of the loop: they wake who reads them once, and not each anew.
+
+        Measured with 16 callers: 55 of 560 microseconds of CPU per request.
+        """
+        if not self._leaving:
+            connection.loop.call_soon(self._all_leave)
+        self._leaving.append((connection, request))
+
+    def _all_leave(self) -> None:
+        leaving, self._leaving = self._leaving, []
+        for connection, request in leaving:
+            connection.write(request)
 
     def keep(self, connection: "_Connection") -> None:
         """Put a connection by for the next request."""
@@ -145,11 +156,16 @@ class _Connection(asyncio.Protocol):
         """How long nobody has used it."""
         return self.loop.time() - self._idle_since
 
-    def send(self, exchange: "Exchange", data: bytes) -> None:
+    def send(self, exchange: Exchange, data: bytes) -> None:
         """Begin an exchange."""
         assert self._transport is not None
         self._exchange = exchange
-        self._transport.write(data)
+        self._pool.leave(self, data)
+
+    def write(self, data: bytes) -> None:
+        """Send bytes, unless it is closed meanwhile: whoever asked has been told, or has hung up."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(data)
 
     def ended(self, *, keep: bool) -> None:
         """The exchange is over."""
@@ -191,134 +207,6 @@ class _Connection(asyncio.Protocol):
         self._pool.forget(self)
         if self._exchange is not None:
             self._exchange.lost(error)
-
-
-class Exchange:
-    """A request that was sent and what has come of its answer; see `Response`. The parser calls the `on_` methods."""
-
-    def __init__(self, connection: _Connection) -> None:
-        self.status = 0
-        self.headers: dict[str, str] = {}
-        self._connection: _Connection | None = connection
-        self._parser = httptools.HttpResponseParser(self)
-        self._waiter: asyncio.Future[None] | None = None
-        self._pieces: list[bytes] = []
-        self._unread = 0
-        self._paused = False
-        self._head_bytes = 0
-        self._begun = False
-        self._complete = False
-        self._reusable = False
-        self._failure: Severed | None = None
-
-    async def begun(self) -> None:
-        """Wait for the head. Raises Severed."""
-        while not self._begun:
-            if self._failure is not None:
-                raise self._failure
-            await self._more()
-
-    async def readany(self) -> bytes:
-        """See `Response`."""
-        while not self._pieces:
-            if self._complete:
-                return b""
-            if self._failure is not None:
-                raise self._failure
-            await self._more()
-        pieces, self._pieces, self._unread = self._pieces, [], 0
-        if self._paused and self._connection is not None:
-            self._paused = False
-            self._connection.read_on(on=True)
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
-
-    def release(self) -> None:
-        """See `Response`."""
-        self._let_go(keep=self._reusable)
-
-    def close(self) -> None:
-        """See `Response`."""
-        self._let_go(keep=False)
-
-    def feed(self, data: bytes) -> None:
-        """Bytes have come."""
-        if not self._begun:
-            self._head_bytes += len(data)
-        try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._fail(type(error).__name__)
-        if self._head_bytes > _LARGEST_HEAD and not self._begun:
-            self._fail("the head of the answer has no end")
-        self._wake()
-
-    def lost(self, error: Exception | None) -> None:
-        """The connection is gone: that ends a body without a length, and breaks every other answer."""
-        self._reusable = False
-        if not self._complete:
-            if self._begun and error is None and self._ends_with_connection():
-                self._complete = True
-            else:
-                self._fail("it was closed" if error is None else type(error).__name__)
-        self._wake()
-
-    def on_message_begin(self) -> None:
-        """Another answer after the one that was asked for is no answer."""
-        if self._complete:
-            raise ValueError("more than one answer")
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header."""
-        self.headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
-
-    def on_headers_complete(self) -> None:
-        """The head is whole; that of an informational answer is followed by another."""
-        self.status = self._parser.get_status_code()
-        if self.status in _INFORMATIONAL:
-            self.headers.clear()
-        else:
-            self._begun = True
-
-    def on_body(self, body: bytes) -> None:
-        """A piece of the body."""
-        self._pieces.append(body)
-        self._unread += len(body)
-        if self._unread > _UNREAD_MOST and not self._paused and self._connection is not None:
-            self._paused = True
-            self._connection.read_on(on=False)
-
-    def on_message_complete(self) -> None:
-        """The body is whole."""
-        if self._begun:
-            self._complete = True
-            self._reusable = self._failure is None and self._parser.should_keep_alive()
-
-    def _ends_with_connection(self) -> bool:
-        return "content-length" not in self.headers and "transfer-encoding" not in self.headers
-
-    def _fail(self, how: str) -> None:
-        self._reusable = False
-        if not self._complete and self._failure is None:
-            self._failure = Severed(how)
-
-    async def _more(self) -> None:
-        """Wait until something has come. Whoever is cancelled here loses nothing."""
-        self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    def _let_go(self, *, keep: bool) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            if self._paused:
-                connection.read_on(on=True)
-            connection.ended(keep=keep)
 
 
 def _header_lines(headers: Mapping[str, str]) -> bytes:

@@ -6,6 +6,7 @@ from typing import Any
 from msgspec import Struct
 
 from gateway.messages import JsonObject
+from gateway.types import Priority
 
 
 class Profile(Struct, frozen=True, kw_only=True):
@@ -18,6 +19,11 @@ class Profile(Struct, frozen=True, kw_only=True):
     drop: frozenset[str]
     defaults: Mapping[str, Any]
     prioritised: bool = False
+
+    def prioritise(self, body: JsonObject, priority: Priority) -> None:
+        """Say in `body` how urgent it is, where that is heeded and differs from what is said by saying nothing."""
+        if self.prioritised and priority is not Priority.NORMAL:
+            body["priority"] = priority.in_engines
 
     def shape(self, body: JsonObject) -> JsonObject:
         """`body` as this backend takes it."""

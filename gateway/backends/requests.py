@@ -7,7 +7,7 @@ from gateway.backends.profile import Profile
 from gateway.blocks import Conversation
 from gateway.messages import ChatRequest, JsonObject
 from gateway.ports import Call
-from gateway.types import BackendSpec, Priority
+from gateway.types import BackendSpec
 from gateway.wire.anthropic_messages import untold
 from gateway.wire.openai_text_upstream import TextApi, text_body
 from gateway.wire.openai_upstream import request_body
@@ -54,8 +54,7 @@ def _shaped(call: Call, body: JsonObject, profile: Profile) -> JsonObject:
     """With what the attempt adds, in the form that the backend takes."""
     if call.max_tokens is not None:
         body["max_tokens"] = call.max_tokens
-    if profile.prioritised and call.priority is not Priority.NORMAL:
-        body["priority"] = call.priority.in_engines
+    profile.prioritise(body, call.priority)
     return profile.shape(body)
 
 

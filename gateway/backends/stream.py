@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from gateway.backends.line import Line
 from gateway.backends.transport import Response, TransportError
+from gateway.deadline import Deadline
 from gateway.errors import Broken, TimedOut
 from gateway.messages import Delta, Usage
 from gateway.wire.sse import EventTooLong, SseDecoder
@@ -90,10 +91,9 @@ class EventStream:
         """Read past the last event: the end of the body follows in a packet of its own, and a connection that is left
         before it cannot be used again. Who does not send it in time pays with a new connection.
         """
-        with suppress(TimeoutError, TransportError):
-            async with asyncio.timeout(_LAST_BYTES_S):
-                while await self._response.readany():
-                    continue
+        with suppress(TimeoutError, TransportError), Deadline(self._clock() + _LAST_BYTES_S):
+            while await self._response.readany():
+                continue
 
     async def _read(self) -> bytes:
         stage = "idle" if self._started else "first_token"

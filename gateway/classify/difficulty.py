@@ -43,16 +43,17 @@ class Difficulty:
     def judge(self, reading: Reading) -> tuple[float, tuple[Signal, ...]]:
         """The log-odds of being hard, and the signals they are the sum of, weightiest first."""
         weights = self.weights
+        weight_of = weights.measures.get
         signals = [
             Signal(name, value, value * weight)
             for name, value in measure(reading).items()
-            if (weight := weights.measures.get(name, 0.0))
+            if (weight := weight_of(name))
         ]
         known, wording = _wording(reading.tokens, weights.words)
         if known:
             signals.append(Signal("wording", float(known), wording))
         signals.sort(key=lambda signal: -abs(signal.weight))
-        return weights.intercept + sum(signal.weight for signal in signals), tuple(signals)
+        return weights.intercept + sum([signal.weight for signal in signals]), tuple(signals)
 
 
 def _wording(words: list[str], weights: Mapping[str, float]) -> tuple[int, float]:

@@ -24,8 +24,10 @@ def instruction(text: str) -> str:
     if len(text) > _LONG:
         text = f"{text[:_HEAD]}\n\n{text[-_TAIL:]}"
     body = _FENCE.sub("\n\n", text) if "```" in text else text
-    body = _QUOTATION.sub(' "" ', body)
-    paragraphs = [stripped for part in _BREAK.split(body) if (stripped := part.strip())]
+    if '"' in body or "'" in body or not body.isascii():
+        body = _QUOTATION.sub(' "" ', body)
+    parts = _BREAK.split(body) if "\n" in body else (body,)
+    paragraphs = [stripped for part in parts if (stripped := part.strip())]
     if not paragraphs:
         return text[:_FIRST]
     return _of_one(paragraphs[0]) if len(paragraphs) == 1 else _of_several(paragraphs[0], paragraphs[-1])

@@ -5,15 +5,18 @@ What a group is worth for difficulty is not decided here but fitted (see `diffic
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
+from itertools import pairwise
 from types import MappingProxyType
 
 TOKEN = re.compile(r"[^\W_]+(?:'[a-z]+)?")
 NUMBER = "#"
+"""Stands for any number in a phrase."""
+_DIGIT = re.compile(r"[0-9\x80-\U0010ffff]")
+"""A digit, or what may be one without being called so: superscripts are."""
 _HOUSE_RULES = 64
 """How many different house rules are remembered."""
-"""Stands for any number in a phrase."""
 
 DIFFICULTY = MappingProxyType(
     {
@@ -216,22 +219,25 @@ class Lexicon:
         # The house rules of a tool stand above each of its requests.
         self.brevity = lru_cache(maxsize=_HOUSE_RULES)(self._brevity)
         """How often a text asks for a short answer; what it was asked of lately it remembers."""
-        self._by_first: dict[str, list[tuple[tuple[str, ...], str]]] = {}
+        self._words: dict[str, list[str]] = {}
+        self._phrases: dict[str, dict[str, list[tuple[list[str], str]]]] = {}
         for name, phrases in groups.items():
             for phrase in phrases.split(","):
                 first, *rest = phrase.split()
-                self._by_first.setdefault(first, []).append((tuple(rest), name))
+                if rest:
+                    self._phrases.setdefault(first, {}).setdefault(rest[0], []).append((rest, name))
+                else:
+                    self._words.setdefault(first, []).append(name)
 
-    def count(self, tokens: Sequence[str]) -> dict[str, int]:
+    def count(self, tokens: list[str]) -> dict[str, int]:
         """How often each group's phrases occur; a group that does not occur is absent."""
-        found: dict[str, int] = {}
-        by_first = self._by_first
-        for position, token in enumerate(tokens):
-            if token in by_first:
-                for rest, name in by_first[token]:
-                    if not rest or tuple(tokens[position + 1 : position + 1 + len(rest)]) == rest:
-                        found[name] = found.get(name, 0) + 1
-        return found
+        names = [name for token in tokens if token in self._words for name in self._words[token]]
+        for position, (token, following) in enumerate(pairwise(tokens), 1):
+            if token in self._phrases and following in self._phrases[token]:
+                for rest, name in self._phrases[token][following]:
+                    if tokens[position : position + len(rest)] == rest:
+                        names.append(name)
+        return {name: names.count(name) for name in names}
 
     def _brevity(self, text: str) -> int:
         tokens = tokenise(text)
@@ -241,4 +247,7 @@ class Lexicon:
 def tokenise(text: str) -> list[str]:
     """Words in lower case, every number as `NUMBER`; an apostrophe is one however it is set."""
     plain = text.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
-    return [NUMBER if token[0].isdigit() else token for token in TOKEN.findall(plain)]
+    tokens: list[str] = TOKEN.findall(plain)
+    if _DIGIT.search(plain) is None:
+        return tokens
+    return [NUMBER if token[0].isdigit() else token for token in tokens]

@@ -35,14 +35,16 @@ class Reading:
 
 def measure(reading: Reading) -> dict[str, float]:
     """Every measure that is not 0, by name."""
-    found = _sizes(reading) | _shapes(reading) | _groups(reading.groups)
+    found = _sizes(reading)
+    found.update(_shapes(reading))
+    found.update(_groups(reading.groups))
     return {name: value for name, value in found.items() if value}
 
 
 def _sizes(reading: Reading) -> dict[str, float]:
     tokens = reading.tokens
     words = len(tokens) or 1
-    lengths = [len(token) for token in tokens]
+    lengths = list(map(len, tokens))
     clauses = _clauses(reading.instruction, tokens)
     return {
         "length": math.log1p(len(reading.text)),

@@ -60,7 +60,7 @@ def evidence(choice: Choice) -> float | None:
     tokens = scored_tokens(choice)
     if len(tokens) < _FEWEST_TOKENS:
         return greedy_logprob(tokens[0]) if tokens else None
-    values = sorted([greedy_logprob(token) for token in tokens])
+    values = sorted(map(greedy_logprob, tokens))
     # Between two tokens where the quarter falls between them: rounded down, an answer of a few words would be read by
     # its worst token.
     place = _QUANTILE * (len(values) - 1)

@@ -43,7 +43,7 @@ class Confidence:
         judged = [self._choice(request, choice, completion.usage, by, partial=partial) for choice in completion.choices]
         if not judged:
             return Score(value=None)
-        worst = min(judged, key=_rank)
+        worst = judged[0] if len(judged) == 1 else min(judged, key=_rank)
         return Score(
             value=round(_product(worst.contributions), 4),
             contributions=worst.contributions,

@@ -91,7 +91,7 @@ class Engine(Section):
     """CPU threads; all cores unless given."""
     attention: Literal["flash", "plain"] | None = None
     """llama_cpp: flash, the default, gives a short answer the same tokens whatever else is being answered. plain is
-    several times as fast with prompts of a thousand tokens and more, which stop other answers for no moment."""
+    several times as fast with prompts of a thousand tokens and more."""
     runner: Literal["generate", "pooling"] = "generate"
     """generate: it writes text. pooling: it gives vectors, for /v1/embeddings alone."""
     pooling: Literal["mean", "last", "cls"] | None = None

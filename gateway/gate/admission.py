@@ -91,25 +91,35 @@ class Gate:
         """Whether engine `name` takes requests at present, free slots or not."""
         return self._posts[name].ready
 
+    def gets_on(self, name: str) -> bool:
+        """Whether engine `name` takes requests, and is not known to stand still."""
+        post = self._posts[name]
+        return post.ready and not post.gate.health.fenced
+
     async def enter(self, name: str, applicant: Applicant) -> Permit:
         """A permit for engine `name`, or for its standby; whoever waits goes with whoever answers.
 
         Raises Rejected with `latency_objective`, `no_capacity` or `engine_unhealthy`, and in how many seconds to come
         back.
         """
-        until = min(asyncio.get_running_loop().time() + self._patience(applicant), applicant.deadline)
+        clock = asyncio.get_running_loop().time
+        until = min(clock() + self._patience(applicant), applicant.deadline)
         while True:
             post = self._posts[self._answering(name) if applicant.standby else name]
             if post.given_up:
                 raise post.rejection()
             try:
-                return await post.acquire(applicant, until)
+                return await post.acquire(applicant, until, clock)
             except MovedOn:
                 continue
 
     def states(self) -> list[GateState]:
         """Every engine, in the order of the configuration."""
         return [post.state for post in self._posts.values()]
+
+    def unanswered(self) -> dict[str, int]:
+        """How many requests each engine has that has any, or has stood still with some: a hang is told by them."""
+        return {name: count for name, post in self._posts.items() if (count := post.unanswered)}
 
     def reports(self) -> list[GateReport]:
         """The same, with what each has learnt and decided lately."""

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from gateway.gate.forecast import Forecast
 
-LATENESS: Final = 7.0
+LATENESS: Final = 9.0
 _LEAST_NANO: Final = 1_000
 """What a request counts for where others take nothing for it: the box comes first."""
 
@@ -24,6 +24,7 @@ class Ruling(StrEnum):
     WAIT = "wait"
     SPILL = "spill"
     REFUSE = "refuse"
+    EVICT = "evict"  # it was admitted, and is taken back: the engine stands still, and somebody else may answer
 
 
 class Elsewhere(Struct, frozen=True):

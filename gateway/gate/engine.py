@@ -18,10 +18,11 @@ from gateway.gate.choice import Choice, Elsewhere, Ruling, choose
 from gateway.gate.entries import Entry
 from gateway.gate.forecast import Ask, forecast, wait_for_slot
 from gateway.gate.headroom import Headroom
-from gateway.gate.health import Health
+from gateway.gate.health import STALL_FACTOR, Health
 from gateway.gate.inflight import InFlight
 from gateway.gate.others import gives_way
 from gateway.gate.rates import NOTHING, Learnt, Rates
+from gateway.types import Priority
 
 MISSES: Final = 0.005
 """The share of broken promises that strictness steers to: well below the one in a hundred that is allowed."""
@@ -76,6 +77,7 @@ class EngineGate:
             rate=self.rates.prompt_rate / self.speed,
             reach=self.rates.reach,
             beside=self.rates.beside,
+            crowd=self.rates.crowd,
             overtaken=self.rates.overtaken,
             first=self.rates.first.ratios,
             gap=self.rates.gap.ratios,
@@ -87,10 +89,11 @@ class EngineGate:
         """What becomes of it now; `patience_s` is how long it may go on waiting, `ahead` how many wait before it."""
         flight = self.flight
         flight.settle(now)
-        flight.reading.advance(now, self.rates.rate(beside=flight.running > 0), self.rates.overtaken)
+        rate = self.rates.rate(beside=flight.running > 0, crowd=flight.crowd(ask.priority))
+        flight.reading.advance(now, rate, self.rates.overtaken)
         count = len(flight)
-        self._headroom.arrived(ask.priority, ask.first_s, now)
-        slots, most_s = self._headroom.room(ask.priority, self._slots, now)
+        self._headroom.arrived(ask.priority, ask.first_s, now, flight.above(ask.priority, itself=True))
+        slots, most_s = self._headroom.room(ask.priority, self._slots, now, flight.above(ask.priority))
         promised = ask.promised
         most = self._ceiling(now, ramped=promised)
         if elsewhere is None:
@@ -128,16 +131,18 @@ class EngineGate:
             foretold_s=seen.first_s,
             foretold_gap_s=seen.gap_s,
             first_s=ask.first_s,
-            gap_s=ask.gap_s,
+            gap_s=None if self.flight.pauses(ask.priority) else ask.gap_s,
             work=seen.work,
             priority=ask.priority,
             beside=seen.beside,
+            crowd=seen.crowd,
             cost_nano=choice.price_nano,
             streamed=ask.streamed,
             telling=ask.streamed,
+            listening_since=now,
         )
         if seen.beside:
-            rate = self.rates.rate(beside=True)
+            rate = self.rates.rate(beside=True, crowd=seen.crowd)
             for other, tokens in self.flight.reading.delays(ask.prompt, ask.priority):
                 other.later_s += tokens / rate
         self.flight.send(number, entry)
@@ -161,9 +166,31 @@ class EngineGate:
             return
         self.rates.ended(entry, now)
         promised, missed = entry.first_s is not None or entry.gap_s is not None, entry.missed(now)
-        if promised and (entry.tokens or missed):
+        if promised and not entry.pauses and (entry.tokens or missed):
             step = _STRICTER * (missed - MISSES)
             self.strictness = min(_STRICTEST, max(_LOOSEST, self.strictness * math.exp(step)))
+
+    def stands_still(self, now: float) -> bool:
+        """Whether those who have got nothing yet wait in vain: nobody has got a token for longer than any forecast has
+        been wrong by lately. An engine that has too much to do is late with its tokens, and still has one now and then.
+        """
+        flight, health, rates = self.flight, self.health, self.rates
+        if not health.quiet(now):
+            return False
+        unheard = flight.unheard(health.progress_at)
+        unread = sum(each.prompt for each in unheard)
+        if not unheard or rates.unknown(unread):
+            return False
+        rate = rates.rate(beside=flight.running > 0, crowd=flight.crowd(Priority.BATCH))
+        work_s = unread / rate + max(each.foretold_gap_s for each in unheard)
+        factor = max(STALL_FACTOR, rates.first.most)
+        return health.stands_still(work_s, factor, now, flight.listening_since)
+
+    def fence(self, now: float) -> None:
+        """It was found to stand still: nothing is to be learnt from those who are there."""
+        self.health.fence()
+        self.flight.disturb()
+        self.situation = Situation(now, len(self.flight), self._slots, 0)
 
     @property
     def hold_s(self) -> float:
@@ -196,7 +223,7 @@ class EngineGate:
         flight, health = self.flight, self.health
         if not health.quiet(now):
             return health.ceiling(len(flight), 0.0, now, ramped=ramped)
-        work_s = _GUESSED_S if self.rates.guessed(flight.backlog) else flight.backlog / self.rates.prompt_rate
+        work_s = _GUESSED_S if self.rates.unknown(flight.backlog) else flight.backlog / self.rates.prompt_rate
         return health.ceiling(len(flight), work_s, now, since=flight.listening_since, ramped=ramped)
 
 

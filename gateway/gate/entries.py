@@ -24,11 +24,15 @@ class Entry(Struct):
     work: int = 0
     priority: Priority = Priority.NORMAL
     overtaken: bool = False
-    """Whether a more urgent one was sent before its first token came, which makes that later than was foretold."""
+    """Whether more urgent ones are served before its first token comes, which makes that later than was foretold."""
+    pauses: bool = False
+    """Whether it gets hardly a token while more urgent ones are served: what is between its tokens tells nothing."""
     cost_nano: float = 0.0
     """What somebody else would have taken for it; 0 where nobody else might."""
     beside: bool = False
     """Whether others were under way when it was sent."""
+    crowd: bool = False
+    """Whether many streams were."""
     later_s: float = 0.0
     """What prompts take that were sent after it, and may be read before it."""
     left: float = 0.0
@@ -44,9 +48,18 @@ class Entry(Struct):
     listening_since: float = -math.inf
     """Since when its next token has been waited for; infinite while nobody does, because its client is slow."""
 
+    @property
+    def resting(self) -> bool:
+        """Whether nobody waits for its next token, of those that are told as they come."""
+        return self.streamed and self.listening_since == math.inf
+
     def gap(self, now: float) -> float:
         """Mean time between its tokens; 0 before it has two."""
         return (now - self.first_at) / (self.tokens - 1) if self.first_at is not None and self.tokens > 1 else 0.0
+
+    def unheard(self, since: float) -> bool:
+        """Whether it had not begun by then."""
+        return self.first_at is None or self.first_at > since
 
     def missed(self, now: float) -> bool:
         """Whether a promise to it is broken by now."""

@@ -38,8 +38,8 @@ class Forecast(Struct, frozen=True, kw_only=True):
     are expected to lose by it: see `others.harm`.
 
     `delay` is by how much the oldest request that waits for its first token is over its own forecast (1: not at all).
-    `work`: prompt tokens to be read before its first one, `beside` others. `guess`: so many were never seen, which
-    makes nobody late.
+    `work`: prompt tokens to be read before its first one, `beside` others, or a `crowd` of streams. `guess`: so many
+    were never seen, which makes nobody late.
     """
 
     first_s: float
@@ -50,6 +50,7 @@ class Forecast(Struct, frozen=True, kw_only=True):
     work: int = 0
     guess: bool = False
     beside: bool = False
+    crowd: bool = False
     harm_nano: float = 0.0
 
 
@@ -64,17 +65,18 @@ def forecast(ask: Ask, flight: InFlight, rates: Rates, slot_s: float, now: float
     What is left of the prompts before it and its own are read at the learnt rate. If the oldest of them is overdue, the
     engine is slower than was learnt by at least as much.
     """
-    beside, work = flight.beside(ask.priority), flight.reading.ahead(ask.prompt, rates.overtaken, ask.priority)
-    first_s = max(_LEAST_S, work / rates.rate(beside=beside) + slot_s)
+    beside, crowd = flight.beside(ask.priority), flight.crowd(ask.priority)
+    work = flight.reading.ahead(ask.prompt, rates.overtaken, ask.priority)
+    first_s = max(_LEAST_S, work / rates.rate(beside=beside, crowd=crowd) + slot_s)
     oldest = flight.before(ask.priority)
     delay = 1.0 if oldest is None else max(1.0, (now - oldest.sent_at) / rates.foretold_s(oldest))
-    gap_s = flight.gap(now, more=1)
+    gap_s = flight.gap(now, more=1, priority=ask.priority)
     late, guess = 0.0, rates.guessed(work)
     if ask.first_s is not None and not guess:
         more = margin(ask.first_s)
         late = rates.first.exceeds(first_s * delay + more, ask.first_s - (now - ask.arrived_at) + more)
     if ask.gap_s is not None and gap_s > 0:
-        late = max(late, rates.gap.exceeds(gap_s, ask.gap_s))
+        late = max(late, rates.slow(gap_s, ask.gap_s))
     return Forecast(
         first_s=first_s,
         gap_s=gap_s,
@@ -84,5 +86,6 @@ def forecast(ask: Ask, flight: InFlight, rates: Rates, slot_s: float, now: float
         work=math.ceil(work),
         guess=guess,
         beside=beside,
+        crowd=crowd,
         harm_nano=harm(ask.prompt, ask.priority, flight, rates, price, now) if price else 0.0,
     )

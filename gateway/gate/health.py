@@ -6,16 +6,19 @@
                       │ a token came: half the slots at first              │ no stream has got a token for longer than
                       └───────────────────── fenced ◄──────────────────────┘ three times what all prompts should take
 
-Fenced nobody is let in. If nothing is under way any more that could show that it gets on, one request every two seconds
-is let in to find out. An engine that has not been heard of for five seconds gets half as many, after fifteen none.
+Fenced nobody is let in, and who has got nothing yet may be taken back (see `eviction`). If nothing is under way any
+more that could show that it gets on, one request every two seconds is let in to find out; one that was down meanwhile
+and is back has shown it. An engine that has not been heard of for five seconds gets half as many, after fifteen none.
 """
 
 import math
 from typing import Final
 
 _STALL_S: Final = 1.0
-_STALL_FACTOR: Final = 3.0
+STALL_FACTOR: Final = 3.0
 _CANARY_S: Final = 2.0
+_IN_DOUBT_S: Final = 60.0
+"""Whoever watches an engine has long found out by then whether it hangs."""
 _STALE_S: Final = 5.0
 _DOWN_S: Final = 15.0
 _RAMP_S: Final = 30.0
@@ -41,10 +44,28 @@ class Health:
         """Whether it was found to stand still, and nothing has come from it since."""
         return self._fenced
 
+    def in_doubt(self, now: float) -> bool:
+        """Whether it was found to stand still a short while ago. Who has been taken back from it would know more."""
+        return self._fenced and now - self._progress_at < _IN_DOUBT_S
+
+    @property
+    def progress_at(self) -> float:
+        """When the last sign of life came, or the first request that should bring one was sent."""
+        return self._progress_at
+
+    def fence(self) -> None:
+        """It was found to stand still."""
+        self._fenced = True
+
+    def stands_still(self, work_s: float, factor: float, now: float, since: float) -> bool:
+        """Whether there has been no token, waited for `since`, for `factor` times what all prompts should take."""
+        return now - max(self._progress_at, since) > max(_STALL_S, factor * work_s)
+
     def heard(self, now: float, *, ready: bool) -> None:
         """Who watches the engine says how it is. One that was down and is back gets its load step by step."""
         self._heard_at = now
         if ready and not self._open and self._fell:
+            self._fenced = False
             self._ramp(1.0, now)
         self._fell = self._fell or (self._open and not ready)
         self._open = ready
@@ -80,7 +101,7 @@ class Health:
         if not self._open or age > _DOWN_S:
             return 0
         if in_flight and self.quiet(now):
-            self._fenced |= now - max(self._progress_at, since) > max(_STALL_S, _STALL_FACTOR * work_s)
+            self._fenced |= self.stands_still(work_s, STALL_FACTOR, now, since)
         if self._fenced:
             return 1 if not in_flight and now - self._canary_at >= _CANARY_S else 0
         most = self._slots if age <= _STALE_S else max(1, self._slots // 2)

@@ -13,10 +13,23 @@ _WINDOW_S: Final = 1.0
 """How far back the time between tokens is looked at."""
 _OWN_STREAMS: Final = 4.0
 """What a step costs before any stream, in streams: the time between tokens grows with this plus their number."""
+_FEW: Final = 2
+"""So many streams are held up for a prompt as a whole; see `local_models.llama.shares`."""
 _TELLING: Final = 0.5
 """A stream without a token for so much of that time tells something too."""
 _GRAIN_S: Final = 0.005
 """Tokens that come as close together count as of the same moment."""
+
+
+class _Side:
+    """How many requests are on it, how many of them are streams with a first token, and of those how many rest: their
+    client has yet to take what came.
+    """
+
+    __slots__ = ("count", "resting", "running")
+
+    def __init__(self) -> None:
+        self.count = self.running = self.resting = 0
 
 
 class InFlight:
@@ -28,13 +41,13 @@ class InFlight:
         self.backlog = 0
         """Prompt tokens of requests without a first token."""
         self.reading = Reading(by_priority=by_priority)
-        self.running = 0
-        """Streams with a first token."""
         self._entries: dict[int, Entry] = {}
-        self._counts = dict.fromkeys(Priority, 0)
+        self._counts = [0 for _ in Priority]
         self._unstarted: dict[int, Entry] = {}
         self._fresh: dict[int, Entry] = {}
         self._silent: list[tuple[float, int]] = []
+        self._front = _Side()
+        self._behind = _Side()  # those who pause while there is anybody in front
         self._stream_s = 0.0
         self._tokens = 0.0
         self._at = 0.0
@@ -43,15 +56,32 @@ class InFlight:
         return len(self._entries)
 
     @property
+    def running(self) -> int:
+        """Streams with a first token."""
+        return self._front.running + self._behind.running
+
+    @property
     def oldest(self) -> Entry | None:
         """Who has waited longest for a first token, of those whose tokens are told."""
         return next(iter(self._unstarted.values()), None)
+
+    def pauses(self, priority: Priority) -> bool:
+        """Whether a request of this class gets hardly a token while there are others above it."""
+        return self._by_priority and priority < Priority.NORMAL
 
     def beside(self, priority: Priority) -> bool:
         """Whether there is anybody who would be served at the same time as a request of this class."""
         if not self._by_priority:
             return bool(self._entries)
-        return any(count for each, count in self._counts.items() if each >= priority)
+        return self.above(priority, itself=True) > 0
+
+    def crowd(self, priority: Priority) -> bool:
+        """Whether there are more streams than an engine holds up for the prompt of a request of this class."""
+        return self.running > _FEW and (not self._by_priority or self.above(priority, itself=True) > _FEW)
+
+    def above(self, priority: Priority, *, itself: bool = False) -> int:
+        """How many requests of the classes above this one are under way, or of `itself` and above."""
+        return sum(self._counts[priority if itself else priority + 1 :])
 
     def before(self, priority: Priority) -> Entry | None:
         """Who has waited longest of those whom a request of this class has to wait for."""
@@ -74,11 +104,19 @@ class InFlight:
         """Since when a token has been waited for; infinite where none is."""
         return min((each.listening_since for each in self._entries.values() if each.streamed), default=math.inf)
 
+    def unheard(self, since: float) -> list[Entry]:
+        """Those that had not begun by then. Of a whole answer that is what was foretold."""
+        return [each for each in self._entries.values() if each.unheard(since)]
+
     def send(self, number: int, entry: Entry) -> None:
         """It is on its way."""
         self._pass(entry.sent_at)
         self._entries[number] = entry
         self._counts[entry.priority] += 1
+        entry.pauses = self.pauses(entry.priority)
+        # Whoever is in front of it is served first, answer and all, however much longer that takes.
+        entry.overtaken = entry.pauses and self._front.count > 0
+        self._side(entry).count += 1
         self.backlog += entry.prompt
         self.reading.add(number, entry)
         if entry.streamed:
@@ -96,30 +134,45 @@ class InFlight:
             self._pass(now)
             entry.first_at = now
             self._shrink(number, entry)
-            self.running += 1
+            self._side(entry).running += 1
             del self._unstarted[number]
             self._fresh[number] = entry
-            self._tokens += count - 1
+            self._count(entry, count - 1)
         else:
             if now - self._at > _GRAIN_S:
                 self._pass(now)
-            self._tokens += count
+            self._count(entry, count)
             if self._fresh:
                 self._fresh.pop(number, None)
         entry.tokens += count
         return entry
+
+    def listen(self, entry: Entry, now: float) -> None:
+        """Its next token is waited for."""
+        if entry.resting:
+            self._turn(entry, -1, now)
+        entry.listening_since = now
+
+    def rest(self, entry: Entry, now: float) -> None:
+        """Its client has yet to take what came: the next token is not waited for, whenever it comes."""
+        if entry.streamed and not entry.resting:
+            self._turn(entry, 1, now)
+        entry.listening_since = math.inf
 
     def end(self, number: int, now: float) -> Entry:
         """It is over, whole or not."""
         self._pass(now)
         entry = self._entries.pop(number)
         self._counts[entry.priority] -= 1
+        side = self._side(entry)
+        side.count -= 1
         if not entry.streamed:
             self._begin_silent(number, entry, now)
         elif self._unstarted.pop(number, None) is not None:
             self._shrink(number, entry)
         else:
-            self.running -= 1
+            side.running -= 1
+            side.resting -= entry.resting
             self._fresh.pop(number, None)
         return entry
 
@@ -137,14 +190,28 @@ class InFlight:
             entry.telling = False
         self._stream_s = self._tokens = 0.0
 
-    def gap(self, now: float, more: int = 0) -> float:
+    def gap(self, now: float, more: int = 0, priority: Priority | None = None) -> float:
         """Time between a stream's tokens lately, as it would be beside `more` others: stream-seconds per token; 0 where
-        too little was seen of it.
+        too little was seen of it. Of a class it is that of when it is served, and otherwise that of who is.
         """
         self._pass(now)
-        streams = _OWN_STREAMS + len(self._entries)
-        told = self._tokens >= 1 or streams * self._stream_s >= _TELLING * _WINDOW_S
-        return (streams + more) * self._stream_s / max(self._tokens, 1.0) if told else 0.0
+        served = self._served
+        told = self._tokens >= 1 or (_OWN_STREAMS + served.count) * self._stream_s >= _TELLING * _WINDOW_S
+        if priority is not None:
+            served = self._behind if self.pauses(priority) else self._front
+        return (_OWN_STREAMS + served.count + more) * self._stream_s / max(self._tokens, 1.0) if told else 0.0
+
+    @property
+    def _served(self) -> _Side:
+        return self._front if self._front.count else self._behind
+
+    def _side(self, entry: Entry) -> _Side:
+        return self._behind if entry.pauses else self._front
+
+    def _count(self, entry: Entry, tokens: int) -> None:
+        """What those behind get now and then while they pause says nothing of the gap."""
+        if not entry.pauses or not self._front.count:
+            self._tokens += tokens
 
     def _begin_silent(self, number: int, entry: Entry, now: float) -> None:
         if entry.first_at is None:
@@ -155,10 +222,17 @@ class InFlight:
         self.backlog -= entry.prompt
         self.reading.drop(number)
 
+    def _turn(self, entry: Entry, more: int, now: float) -> None:
+        if now - self._at > _GRAIN_S:
+            self._pass(now)
+        self._side(entry).resting += more
+
     def _pass(self, now: float) -> None:
         past = now - self._at
         if past > 0:
             kept = math.exp(-past / _WINDOW_S) if past < 50 * _WINDOW_S else 0.0
-            self._stream_s = self._stream_s * kept + self.running * past / (_OWN_STREAMS + len(self._entries))
+            served = self._served
+            listening = served.running - served.resting
+            self._stream_s = self._stream_s * kept + listening * past / (_OWN_STREAMS + served.count)
             self._tokens *= kept
             self._at = now

@@ -18,7 +18,7 @@ def harm(prompt: int, priority: Priority, flight: InFlight, rates: Rates, price:
     lost = 0.0
     if not rates.overtaken:
         return lost
-    rate, reading, band = rates.rate(beside=True), flight.reading, rates.first
+    rate, reading, band = rates.rate(beside=True, crowd=flight.crowd(priority)), flight.reading, rates.first
     most_s = (reading.left + 2 * prompt) / rate
     for entry, tokens in reading.delays(prompt, priority):
         if entry.first_s is None:

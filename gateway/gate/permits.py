@@ -3,11 +3,14 @@
 import asyncio
 import bisect
 import itertools
-from collections.abc import Callable
-from typing import Final, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol, TypeVar
 
 from gateway.gate.choice import Ruling
+from gateway.gate.eviction import Wait
 from gateway.types import Priority
+
+T = TypeVar("T")
 
 _ASK_AGAIN_S: Final = 0.05
 """What becomes of who waits first changes with time alone, too."""
@@ -18,6 +21,8 @@ class Visit(Protocol):
 
     engine: str
     """Whose slot it is."""
+    wait: Wait | None
+    """His wait for a first token, where that can be ended."""
 
     def ask(self, ahead: int) -> Ruling:
         """What becomes of him now that so many wait before him. Who is admitted has a slot from then on."""
@@ -43,13 +48,16 @@ class Permit:
 
     def __init__(self, release: Callable[[], None], visit: Visit | None = None) -> None:
         self._release: Callable[[], None] | None = release
-        self.engine: str | None = None
+        self.engine: str | None = None if visit is None else visit.engine
+        self._wait: Wait | None = None if visit is None else visit.wait
         # On the path of every token: found at once, and not by way of the visit.
-        self.listen: Callable[[], None] = _nothing
-        self.token: Callable[[int], None] = _nothing
-        self.doubt: Callable[[], None] = _nothing
-        if visit is not None:
-            self.engine, self.listen, self.token, self.doubt = visit.engine, visit.listen, visit.token, visit.doubt
+        self.listen: Callable[[], None] = _nothing if visit is None else visit.listen
+        self.token: Callable[[int], None] = _nothing if visit is None else visit.token
+        self.doubt: Callable[[], None] = _nothing if visit is None else visit.doubt
+
+    def within(self, step: Callable[[], Awaitable[T]]) -> Awaitable[T]:
+        """What `step` brings, which is waited for until the first token. Raises Evicted if the slot is taken back."""
+        return step() if self._wait is None else self._wait.within(step)
 
     def release(self) -> None:
         """Give the slot back; a second call does nothing."""

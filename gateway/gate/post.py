@@ -11,6 +11,7 @@ from msgspec import Struct
 from gateway.errors import Reason, Rejected
 from gateway.gate.book import Book
 from gateway.gate.engine import NOTHING, Ask, Choice, Elsewhere, EngineGate, Entry, Learnt, Ruling
+from gateway.gate.eviction import Evictions, Wait
 from gateway.gate.permits import Permit, PermitQueue, QueueFull, SentAway
 from gateway.gates import GateReport
 from gateway.types import EngineView, GateState
@@ -26,13 +27,15 @@ _DOUBT_S: Final = 1.0
 class Applicant(Struct, frozen=True, kw_only=True):
     """Who wants to enter. `elsewhere` is who else may answer, None where nobody may: then waiting longer is worth it.
 
-    `standby`: another engine will do while the one that was asked for is not up.
+    `standby`: another engine will do while the one that was asked for is not up. `leaves` is asked when the engine
+    stands still: whether somebody else would be asked at once. None where nobody else may answer.
     """
 
     ask: Ask
     elsewhere: Elsewhere | None
     deadline: float
     standby: bool = False
+    leaves: Callable[[], bool] | None = None
 
 
 class Post:
@@ -46,6 +49,7 @@ class Post:
         self.permits = PermitQueue(slots, max_waiting)
         self.gate = EngineGate(slots, NOTHING, by_priority=by_priority)
         self.book = Book(self.gate)
+        self.evictions = Evictions(self.gate, slots)
         self.view: EngineView | None = None
         self.numbers = itertools.count()
         self._followed = False
@@ -96,12 +100,13 @@ class Post:
         """Go on with what was learnt in an earlier life, before anything was decided in this one."""
         self.gate = EngineGate(self.permits.slots, learnt, by_priority=self._by_priority)
         self.book = Book(self.gate)
+        self.evictions = Evictions(self.gate, self.permits.slots)
 
-    async def acquire(self, applicant: Applicant, until: float) -> Permit:
-        """A permit before `until`. Raises MovedOn, or Rejected."""
-        visit = _Visit(self, applicant, until)
+    async def acquire(self, applicant: Applicant, until: float, clock: Callable[[], float]) -> Permit:
+        """A permit before `until`, by the loop's clock. Raises MovedOn, or Rejected."""
+        visit = _Visit(self, applicant, until, clock)
         try:
-            return await self.permits.acquire(applicant.ask.priority, until - _now(), visit, movable=applicant.standby)
+            return await self.permits.acquire(applicant.ask.priority, until - clock(), visit, movable=applicant.standby)
         except (TimeoutError, QueueFull, SentAway) as error:
             visit.went()
             raise self.rejection(visit.choice) from error
@@ -144,6 +149,13 @@ class Post:
             detail=self.detail,
         )
 
+    @property
+    def unanswered(self) -> int:
+        """How many requests it has, as whoever watches it should count: one at least while it is in doubt whether it
+        gets on. After all were taken back nothing would be left to tell a hang from rest.
+        """
+        return self.permits.in_use or int(self.gate.health.in_doubt(_now()))
+
     def report(self) -> GateReport:
         """How it stands, and what was decided lately."""
         gate, flight, rates = self.gate, self.gate.flight, self.gate.rates
@@ -160,6 +172,7 @@ class Post:
             fenced=gate.health.fenced,
             speed=gate.speed,
             beside=rates.beside,
+            crowd=rates.crowd,
             overtaken=rates.overtaken,
             counts=dict(self.book.counts),
             decisions=self.book.decisions(),
@@ -207,8 +220,9 @@ class Post:
 class _Visit:
     """Somebody at an engine's gate: asks for him while he waits, and tells what comes of him; see permits.Visit."""
 
-    def __init__(self, post: Post, applicant: Applicant, until: float) -> None:
+    def __init__(self, post: Post, applicant: Applicant, until: float, clock: Callable[[], float]) -> None:
         self.engine = post.name
+        self.wait = None if applicant.leaves is None else Wait(post.name)
         self.choice: Choice | None = None
         self.doubt = post.doubt
         self._post = post
@@ -216,7 +230,7 @@ class _Visit:
         self._until = until
         self._number = next(post.numbers)
         self._entry: Entry | None = None
-        self._clock = asyncio.get_running_loop().time
+        self._clock = clock
 
     def ask(self, ahead: int) -> Ruling:
         """Decide once more."""
@@ -224,8 +238,11 @@ class _Visit:
         self.choice = choice = post.decide(applicant, self._until, now, ahead)
         ruling = choice.outcome
         if ruling is Ruling.ADMIT:
+            # Somebody has to find out whether an engine that stood still gets on.
+            stays = self.wait is None or post.gate.health.fenced
             self._entry = entry = post.gate.send(self._number, applicant.ask, choice, now)
             post.book.note(ruling, applicant.ask, choice, entry)
+            post.evictions.sent(self._number, None if stays else self._evict)
         return ruling
 
     def went(self) -> None:
@@ -239,7 +256,7 @@ class _Visit:
     def listen(self) -> None:
         """The engine has the word."""
         if self._entry is not None:
-            self._entry.listening_since = self._clock()
+            self._post.gate.flight.listen(self._entry, self._clock())
 
     def token(self, count: int = 1) -> None:
         """The client has it; who waits first may enter if this was the first."""
@@ -247,8 +264,9 @@ class _Visit:
         if entry is None:
             return
         first = entry.first_at is None
-        self._post.gate.token(self._number, self._clock(), count)
-        entry.listening_since = math.inf
+        now = self._clock()
+        self._post.gate.token(self._number, now, count)
+        self._post.gate.flight.rest(entry, now)
         if first:
             self._post.permits.look()
 
@@ -256,7 +274,20 @@ class _Visit:
         """It is over."""
         if self._entry is not None:
             self._entry = None
+            self._post.evictions.over(self._number)
             self._post.gate.end(self._number, self._clock())
+
+    def _evict(self) -> bool:
+        """The engine stands still. Who has got nothing yet is taken back, if somebody else is asked then."""
+        post, ask, leaves = self._post, self._applicant.ask, self._applicant.leaves
+        entry, wait, choice = self._entry, self.wait, self.choice
+        if entry is None or wait is None or choice is None or leaves is None:
+            return False
+        if not wait.under_way or not entry.unheard(post.gate.health.progress_at) or not leaves():
+            return False
+        wait.end()
+        post.book.note(Ruling.EVICT, ask, choice, entry)
+        return True
 
 
 def _bounded(seconds: float) -> float:

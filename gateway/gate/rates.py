@@ -21,9 +21,12 @@ _TELLING_S: Final = 0.05
 _MARGIN, _MARGIN_S = 1 / 6, 1 / 12
 """Part of the objective that is added to a forecast and to what came of it, before they are compared; seconds where
 there is none."""
-_BESIDE, _BESIDE_LEAST, _BESIDE_STEP = 0.7, 0.1, 0.02
-"""An engine's speed beside others as a share of that alone: the first guess, the least that is believed, and by how
-much of an error it follows."""
+_GAP_MARGIN, _GAP_MARGIN_S = 0.7, 0.05
+"""The same for times between tokens: a prompt that is read in between is many times a token of one stream, and little
+of what many take."""
+_BESIDE, _CROWD, _BESIDE_LEAST, _BESIDE_STEP = 0.7, 0.5, 0.1, 0.02
+"""An engine's speed beside others as a share of that alone, and beside many: the first guesses, the least that is
+believed, and by how much of an error they follow."""
 _OVERTAKEN_STEP: Final = 0.1
 _MANY: Final = 8
 """The mean time between fewer tokens than these hangs on a single step."""
@@ -37,13 +40,14 @@ class Learnt(Struct, frozen=True, kw_only=True):
     """What outlives a restart: prompt tokens per second, and the ratios of both error bands.
 
     `reach`: the most prompt tokens that were seen to be read. `beside`: the share of the rate that is left beside other
-    requests. `overtaken`: how far prompts are overtaken by shorter ones that come later, from 0 to 1. Not strictness,
-    which belongs to the load of the hour.
+    requests, and `crowd` beside many streams. `overtaken`: how far prompts are overtaken by shorter ones that come
+    later, from 0 to 1. Not strictness, which belongs to the load of the hour.
     """
 
     rate: float
     reach: float = math.inf
     beside: float = _BESIDE
+    crowd: float = _CROWD
     overtaken: float = 1.0
     first: tuple[float, ...] = ()
     gap: tuple[float, ...] = ()
@@ -56,15 +60,17 @@ NOTHING: Final = Learnt(rate=_FASTEST, reach=0.0)
 class Rates:
     """Prompt tokens per second, and the error bands of both forecasts.
 
-    Two rates, alone and beside others: rates by the number of streams, tried on the simulated engine, broke as many
-    promises for as many tokens. The band has the difference.
+    Three rates, alone, beside others and beside many streams: engines hold few of them up for a prompt, and read it in
+    small pieces beside many. The band has the difference that is left.
     """
 
     def __init__(self, learnt: Learnt) -> None:
         self.prompt_rate = learnt.rate
         self.reach = learnt.reach
         self.beside = learnt.beside
+        self.crowd = learnt.crowd
         self.overtaken = learnt.overtaken
+        self._at_once = 0
         self._stalled = _STALLED
         self._bias = 0.0
         self._spread = _FIRST_SPREAD
@@ -75,14 +81,20 @@ class Rates:
         """Whether a forecast for so many prompt tokens is a guess, which nobody is to be sent away by."""
         return work > _FAR * self.reach
 
+    def unknown(self, work: float) -> bool:
+        """Whether nobody can say how soon something should come of so many prompt tokens. What is read at once tells
+        nothing of the rate, and yet that nothing comes of it for a second is odd.
+        """
+        return self.guessed(work) and work > _FAR * self._at_once
+
     @property
     def stalls(self) -> bool:
         """Whether it happens that streams are held up for longer than they were promised between two tokens."""
         return self._stalled > _STALLS
 
-    def rate(self, *, beside: bool) -> float:
-        """Prompt tokens per second, beside others or alone."""
-        return self.prompt_rate * self.beside if beside else self.prompt_rate
+    def rate(self, *, beside: bool, crowd: bool) -> float:
+        """Prompt tokens per second, alone, beside others, or beside a crowd of streams."""
+        return self.prompt_rate * (self.crowd if crowd else self.beside if beside else 1.0)
 
     def foretold_s(self, entry: Entry) -> float:
         """Seconds to its first token, by what was foretold when it was sent, and by what has overtaken it since."""
@@ -93,6 +105,8 @@ class Rates:
         telling = _TELLING_S if entry.first_s is None else _TELLING * entry.first_s
         if entry.first_at is None:
             return
+        if entry.first_at - entry.sent_at <= _TELLING_S:
+            self._at_once = max(self._at_once, entry.work)
         took = max(entry.first_at - entry.sent_at, telling / 10)
         if self.guessed(entry.work):
             if took >= telling or entry.work > took * self.prompt_rate:
@@ -110,18 +124,38 @@ class Rates:
         self._spread += _SMOOTHING * (abs(error) - self._spread)
         step = _LEAST_STEP + _MORE_STEP * abs(self._bias) / self._spread
         self.prompt_rate = min(_FASTEST, max(_SLOWEST, self.prompt_rate * math.exp(-step * error)))
-        step = -_BESIDE_STEP if entry.beside else _BESIDE_STEP
-        self.beside = min(1.0, max(_BESIDE_LEAST, self.beside * math.exp(step * error)))
+        if not entry.crowd:
+            self.beside = _share(self.beside, -error if entry.beside else error)
+        if entry.crowd or not entry.beside:
+            self.crowd = _share(self.crowd, -error if entry.crowd else error)
         step = _OVERTAKEN_STEP * entry.later_s / told
         self.overtaken = min(1.0, max(0.0, self.overtaken + step * error))
 
     def ended(self, entry: Entry, now: float) -> None:
         """An answer is over: compare the time between its tokens with the forecast."""
+        if entry.pauses:
+            return
         gap = entry.gap(now)
         if entry.gap_s is not None and entry.tokens > 1:
             self._stalled += _STALLED_STEP * ((gap > entry.gap_s) - self._stalled)
         if entry.tokens >= _MANY and gap > 0 and entry.foretold_gap_s > 0:
-            self.gap.observe(entry.foretold_gap_s, gap)
+            more = _gap_margin(entry.gap_s)
+            self.gap.observe(entry.foretold_gap_s + more, gap + more)
+
+    def slow(self, foretold_s: float, gap_s: float) -> float:
+        """The chance that the time between tokens, of which so much is foretold, comes out above what is promised."""
+        more = _gap_margin(gap_s)
+        return self.gap.exceeds(foretold_s + more, gap_s + more)
+
+
+def _gap_margin(gap_s: float | None) -> float:
+    """What is added to a time between tokens that was promised, and to what came of it."""
+    return _GAP_MARGIN_S if gap_s is None else _GAP_MARGIN * gap_s
+
+
+def _share(known: float, error: float) -> float:
+    """A share of the rate, which follows the logarithm of an error."""
+    return min(1.0, max(_BESIDE_LEAST, known * math.exp(_BESIDE_STEP * error)))
 
 
 def margin(first_s: float | None) -> float:

@@ -29,6 +29,7 @@ class Reading:
         self.left = 0.0
         """Tokens that are left of all."""
         self._prompts: dict[int, Entry] = {}
+        self._lefts = [0.0 for _ in Priority]  # the same by class
         self._at = 0.0
 
     def add(self, number: int, entry: Entry) -> None:
@@ -37,14 +38,16 @@ class Reading:
         if self._by_priority:
             for other in self._prompts.values():
                 other.overtaken = other.overtaken or other.priority < entry.priority
-        self.left += entry.left
+        self._more(entry, entry.left)
         self._prompts[number] = entry
 
     def drop(self, number: int) -> None:
         """It has been read, or need not be any more."""
-        self.left -= self._prompts.pop(number).left
+        entry = self._prompts.pop(number)
+        self._more(entry, -entry.left)
         if not self._prompts:
             self.left = 0.0
+            self._lefts = [0.0 for _ in Priority]
 
     def advance(self, now: float, rate: float, overtaken: float) -> None:
         """Time has passed, at so many tokens per second."""
@@ -65,8 +68,9 @@ class Reading:
             if share:
                 done = min(done, (short.left - _LEAST) / share)
                 short.left -= done * share
+                self._more(short, -done * share)
             first.left -= done * (1 - share)
-            self.left -= done
+            self._more(first, -done * (1 - share))
             tokens -= done
 
     def ahead(self, prompt: int, overtaken: float, priority: Priority) -> float:
@@ -75,35 +79,40 @@ class Reading:
         every = left + prompt
         if not overtaken or not prompts:
             return every
-        shorter = sum(each.left for each in islice(prompts, 1, MOST) if each.left <= prompt)
+        shorter = sum(each.left for each in prompts[1:] if each.left <= prompt)
         return every - overtaken * (every - min(every, 2 * (prompt + shorter)))
 
     def until(self, entry: Entry) -> float:
         """Tokens to be read before its first one, as far as it is overtaken by all that are shorter."""
         prompts, left = self._before(entry.priority)
-        first, *others = islice(prompts, MOST)
+        first, *others = prompts
         shorter = () if entry is first else (each.left for each in others if each.left < entry.left)
         return min(left, 2 * (entry.left + sum(shorter)))
 
     def delays(self, prompt: int, priority: Priority) -> list[tuple[Entry, float]]:
         """Whom of its equals a new prompt would overtake, and by how many tokens."""
-        prompts, left = self._before(priority)
-        if self._by_priority:
-            prompts = [each for each in prompts if each.priority is priority]
+        prompts, left = self._before(priority, equals=self._by_priority)
         if not prompts:
             return []
-        first, *others = islice(prompts, MOST)
+        first, *others = prompts
         found: list[tuple[Entry, float]] = [(each, prompt) for each in others if each.left > prompt]
         # Who waits longest keeps half of every step, whoever comes.
         half = 2 * first.left - left
         return [(first, min(prompt, half)), *found] if half > 0 else found
 
-    def _before(self, priority: Priority) -> tuple[Collection[Entry], float]:
-        """The prompts that are read before one of this class is done, and what is left of them."""
+    def _before(self, priority: Priority, *, equals: bool = False) -> tuple[list[Entry], float]:
+        """The first of the prompts that are read before one of this class is done, or of its `equals` among them; and
+        what is left of all that are read before.
+        """
+        prompts = self._prompts.values()
         if not self._by_priority:
-            return self._prompts.values(), self.left
-        prompts = [each for each in self._prompts.values() if each.priority >= priority]
-        return prompts, sum(each.left for each in prompts)
+            return list(islice(prompts, MOST)), self.left
+        wanted = (each for each in prompts if each.priority is priority or (not equals and each.priority > priority))
+        return list(islice(wanted, MOST)), sum(self._lefts[priority:])
+
+    def _more(self, entry: Entry, tokens: float) -> None:
+        self.left += tokens
+        self._lefts[entry.priority] += tokens
 
     def _served(self) -> Collection[Entry]:
         """The prompts that are read at present."""

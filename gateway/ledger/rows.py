@@ -116,7 +116,8 @@ def _row(
     except AttributeError:
         # Some path leads through something absent: only then is it worth walking them one by one.
         found = [_at(noun, path) for path in paths]
-    return tuple([value[:_LONGEST_TEXT] if type(value) is str else value for value in found])
+    # A StrEnum's member becomes the text that it is by being cut: of other types `sqlite3` asks first who adapts them.
+    return tuple([value[:_LONGEST_TEXT] if isinstance(value, str) else value for value in found])
 
 
 def _at(noun: Outcome | AttemptRecord, path: tuple[str, ...]) -> Value:

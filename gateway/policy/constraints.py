@@ -18,6 +18,7 @@ from gateway.vectors import EmbeddingRequest
 # ceiling, not a wish: asking for it whole would send "hello" to the cloud because a client's default is 4,096.
 _ANSWER_ROOM = 256
 _EVERYBODY = "everybody"
+_ANYTHING = Allowance()
 
 
 class Lengths(Struct, frozen=True, kw_only=True):
@@ -57,8 +58,11 @@ class Policy:
     def limit(self, request: ChatRequest, identity: Identity, task: str) -> Limited:
         """The request with what its answer may have at most. Raises RequestError."""
         lengths, sla = self._lengths, identity.sla
+        of_task = lengths.tasks.get(task, _ANYTHING)
+        if of_task == sla.allowance == lengths.everybody == _ANYTHING:
+            return Limited(request)
         holders = (
-            (f"task {task}", lengths.tasks.get(task, Allowance())),
+            (f"task {task}", of_task),
             (_class(sla), sla.allowance),
             (_EVERYBODY, lengths.everybody),
         )
@@ -111,8 +115,11 @@ class Policy:
         )
 
     def _prompt_limits(self, sla: SlaClass) -> list[Limit]:
-        allowed = ((self._lengths.everybody.max_prompt, _EVERYBODY), (sla.allowance.max_prompt, _class(sla)))
-        return [Limit(tokens, whom) for tokens, whom in allowed if tokens is not None]
+        everybody, own = self._lengths.everybody.max_prompt, sla.allowance.max_prompt
+        limits = [] if everybody is None else [Limit(everybody, _EVERYBODY)]
+        if own is not None:
+            limits.append(Limit(own, _class(sla)))
+        return limits
 
 
 def _leaves_room_to_think(request: ChatRequest, limit: OutputLimit) -> None:

@@ -34,9 +34,11 @@ class Fitted(Struct, frozen=True):
 
 def fitted(request: ChatRequest, prompt: TokenCount, limits: Sequence[Limit], *, truncate: bool) -> Fitted:
     """The request as it is, or with `truncate` without its oldest turns. Raises RequestError where it is too long."""
-    lowest = min(limits, key=lambda limit: limit.tokens, default=None)
     whole = Fitted(request, prompt)
-    if lowest is None or prompt.tokens <= lowest.tokens:
+    if not limits:
+        return whole
+    lowest = min(limits, key=lambda limit: limit.tokens)
+    if prompt.tokens <= lowest.tokens:
         return whole
     shorter = shortened(whole, lambda count: count.tokens <= lowest.tokens) if truncate else None
     if shorter is None:

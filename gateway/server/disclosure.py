@@ -36,13 +36,11 @@ def final_headers(outcome: Outcome) -> list[Header]:
         **_lengths(outcome.max_output, outcome.dropped_turns),
     }
     if answer is not None:
-        known |= {
-            b"x-forebay-tier": answer.tier,
-            b"x-forebay-backend": answer.backend,
-            b"x-forebay-reason": answer.reason,
-            b"x-forebay-via": answer.via or "",
-            b"x-forebay-confidence": "" if answer.confidence is None else f"{answer.confidence:g}",
-        }
+        known[b"x-forebay-tier"] = answer.tier
+        known[b"x-forebay-backend"] = answer.backend
+        known[b"x-forebay-reason"] = answer.reason
+        known[b"x-forebay-via"] = answer.via or ""
+        known[b"x-forebay-confidence"] = "" if answer.confidence is None else f"{answer.confidence:g}"
     return _headers(known)
 
 

@@ -3,7 +3,6 @@
 from gateway.embedder import Embedder
 from gateway.server.disclosure import final_headers, forebay_object
 from gateway.server.endpoint import Asked, Door, Endpoint, Response
-from gateway.server.http import Hangup
 from gateway.server.openai import OpenAIErrors
 from gateway.wire.openai_embeddings import embeddings, parse_embeddings
 
@@ -17,7 +16,7 @@ class EmbeddingEndpoint(Endpoint):
 
     async def _respond(self, asked: Asked, response: Response) -> None:
         request = parse_embeddings(asked.raw, asked.hints, response.request_id)
-        async with Hangup(asked.receive):
+        with self._door.watching(asked.receive):
             vectors, outcome = await self._embedder.embed(request, asked.identity)
         answer = outcome.answer
         assert answer is not None

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from gateway.broker import Broker
 from gateway.committed import CommittedAnswer
+from gateway.deadline import Alarms
 from gateway.errors import AnswerError, ClientGone, Code, RequestError, cut_short
 from gateway.messages import ChatRequest, Delta
 from gateway.policy import Identities
@@ -39,6 +40,7 @@ class Door(Struct, frozen=True):
     drain: Drain
     max_body_bytes: int
     body_timeout_s: float
+    alarms: Alarms
 
     def identify(self, scope: Scope, headers: Headers) -> Identity:
         """Who asks. Raises RequestError."""
@@ -48,7 +50,11 @@ class Door(Struct, frozen=True):
 
     async def body(self, headers: Headers, receive: Receive) -> bytes:
         """The whole body. Raises RequestError or ClientGone."""
-        return await read_body(headers, receive, self.max_body_bytes, self.body_timeout_s)
+        return await read_body(headers, receive, self.max_body_bytes, self.body_timeout_s, self.alarms)
+
+    def watching(self, receive: Receive) -> Hangup:
+        """Around what is done for a caller who may hang up meanwhile."""
+        return Hangup(receive, self.alarms)
 
 
 class Endpoint(ABC):
@@ -98,7 +104,7 @@ class AnswerEndpoint(Endpoint):
 
     async def _respond(self, asked: Asked, response: "Response") -> None:
         request = self._dialect.parse(asked.raw, asked.hints, response.request_id)
-        async with Hangup(asked.receive):
+        with self._door.watching(asked.receive):
             await self._answer(request, asked.identity, response)
 
     async def _answer(self, request: ChatRequest, identity: Identity, response: "Response") -> None:

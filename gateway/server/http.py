@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from types import TracebackType
 from typing import Any
 
+from gateway.deadline import Alarms, Deadline
 from gateway.errors import ClientGone, Code, RequestError
 
 Scope = MutableMapping[str, Any]
@@ -26,7 +27,7 @@ SSE = (
 )
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_HINT_PREFIX = "x-forebay-"
+_HINT_PREFIX = b"x-forebay-"
 _WATCH_AFTER_S = 0.05
 _COME_BACK = (429, 503, 529)
 
@@ -35,27 +36,27 @@ class Headers:
     """What the request path reads of a request's headers; names are lower case."""
 
     def __init__(self, raw: Iterable[Header]) -> None:
-        self.hints: dict[str, str] = {}
-        self._found: dict[str, str] = {}
-        for name, value in raw:
-            text = name.decode("latin-1")
-            if text.startswith(_HINT_PREFIX):
-                self.hints[text.removeprefix(_HINT_PREFIX)] = value.decode("latin-1")
-            else:
-                self._found[text] = value.decode("latin-1")
+        # Callers send many more than are read here: only those become text.
+        self._found = dict(raw)
+        self.hints = {
+            name.removeprefix(_HINT_PREFIX).decode("latin-1"): value.decode("latin-1")
+            for name, value in self._found.items()
+            if name.startswith(_HINT_PREFIX)
+        }
 
-    def get(self, name: str) -> str | None:
+    def get(self, name: bytes) -> str | None:
         """The value of header `name`, the last one where it stands twice."""
-        return self._found.get(name)
+        value = self._found.get(name)
+        return None if value is None else value.decode("latin-1")
 
     def api_key(self) -> str | None:
         """The bearer token, or the x-api-key header."""
-        scheme, _, token = self._found.get("authorization", "").partition(" ")
-        return token.strip() if scheme.lower() == "bearer" else self._found.get("x-api-key")
+        scheme, _, token = (self.get(b"authorization") or "").partition(" ")
+        return token.strip() if scheme.lower() == "bearer" else self.get(b"x-api-key")
 
     def request_id(self) -> str:
         """The caller's x-request-id where it is usable as an identifier, else a new one."""
-        given = self._found.get("x-request-id", "")
+        given = self.get(b"x-request-id") or ""
         return given if _REQUEST_ID.fullmatch(given) else new_request_id()
 
 
@@ -64,20 +65,20 @@ def new_request_id() -> str:
     return f"{time.time_ns():016x}{random.getrandbits(64):016x}"
 
 
-async def read_body(headers: Headers, receive: Receive, limit: int, timeout_s: float) -> bytes:
+async def read_body(headers: Headers, receive: Receive, limit: int, timeout_s: float, alarms: Alarms) -> bytes:
     """The whole body. Raises RequestError when it is too large, too slow or compressed, ClientGone when cut off."""
-    if headers.get("content-encoding") not in (None, "identity"):
+    if headers.get(b"content-encoding") not in (None, "identity"):
         raise RequestError(
             "compressed request bodies are not taken; send it as it is",
             code=Code.UNSUPPORTED_ENCODING,
             status=415,
             param="content-encoding",
         )
-    declared = headers.get("content-length") or ""
+    declared = headers.get(b"content-length") or ""
     if declared.isdecimal() and int(declared) > limit:
         raise _too_large(limit)
     try:
-        async with asyncio.timeout(timeout_s):
+        with Deadline(asyncio.get_running_loop().time() + timeout_s, alarms):
             return await _read(receive, limit)
     except TimeoutError as error:
         raise RequestError(
@@ -110,34 +111,38 @@ class Hangup:
 
     uvicorn's `send` says nothing after a disconnect; only `receive` does. Without somebody waiting there a
     generation would run to its end for nobody. The watch begins after a moment, because most answers that are
-    quicker than it are over before anybody could hang up, and a task costs more than a timer.
+    quicker than it are over before anybody could hang up, and a task costs more than an alarm.
     """
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, alarms: Alarms) -> None:
+        self.when = 0.0
+        """When the watch begins; see `Alarm`."""
         self._receive = receive
+        self._alarms = alarms
         self._gone = False
         self._left = False
         self._task: asyncio.Task[Any] | None = None
         self._watch: asyncio.Task[None] | None = None
-        self._timer: asyncio.TimerHandle | None = None
 
-    async def __aenter__(self) -> None:
-        self._task = asyncio.current_task()
-        self._timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, self._begin)
+    def __enter__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task(loop)
+        self.when = loop.time() + _WATCH_AFTER_S
+        self._alarms.set(self)
 
-    async def __aexit__(
+    def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._left = True
-        if self._timer is not None:
-            self._timer.cancel()
+        self._alarms.take_back(self)
         if self._watch is not None:
             self._watch.cancel()
         if self._gone and kind is not None and issubclass(kind, asyncio.CancelledError) and self._task is not None:
             self._task.uncancel()
             raise ClientGone from error
 
-    def _begin(self) -> None:
+    def ring(self) -> None:
+        """Begin to watch."""
         self._watch = asyncio.create_task(self._wait())
 
     async def _wait(self) -> None:

@@ -27,6 +27,9 @@ class _Joining:
         self._transport = transport
         self._loop = asyncio.get_running_loop()
         self._head = b""
+        # Asked for with every request: found here, they cost less than by way of `__getattr__`.
+        self.is_closing = transport.is_closing
+        self.resume_reading = transport.resume_reading
 
     def write(self, data: bytes) -> None:
         """See `asyncio.WriteTransport`."""

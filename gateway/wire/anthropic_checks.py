@@ -183,7 +183,8 @@ def _check_image(image: ImageBlock, path: str) -> None:
 
 def _dropped_of_blocks(content: object, path: str) -> Iterator[str]:
     for _, block in _dicts(content):
-        kind = _KINDS[block["type"]]
+        # Where blocks of one kind alone may stand, one that says nothing of its kind is read as of that kind.
+        kind = _KINDS[block.get("type", "text")]
         yield from _unknown(block, kind, path)
         if kind is ToolResultBlock:
             yield from _dropped_of_blocks(block.get("content"), f"{path}content[].")

@@ -97,10 +97,10 @@ class OpenAIEvents:
         if chunk.usage is not None:
             self.usage = usage(chunk.usage)
         for delta in chunk.deltas():
-            if delta.finish_reason in GIVEN_UP:
-                raise ErrorEvent
             if delta.finish_reason is None:
                 self._open_choices.add(delta.index)
+            elif delta.finish_reason in GIVEN_UP:
+                raise ErrorEvent
             else:
                 self._open_choices.discard(delta.index)
                 self._seen_finish = True

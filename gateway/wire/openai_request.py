@@ -79,7 +79,8 @@ def parse_chat(raw: bytes, header_hints: dict[str, str], request_id: str) -> Cha
     refuse_unsafe(fields)
     body = convert(fields, ChatBody)
     hints, ignored = read_hints(body.metadata or {}, header_hints)
-    ignored += unknown_fields(fields, _BODY_FIELDS)
+    if fields.keys() - _BODY_FIELDS:
+        ignored += unknown_fields(fields, _BODY_FIELDS)
     for message in fields["messages"]:
         if message.keys() - _MESSAGE_FIELDS:
             ignored += unknown_fields(message, _MESSAGE_FIELDS, "messages[].")
@@ -101,7 +102,7 @@ def parse_chat(raw: bytes, header_hints: dict[str, str], request_id: str) -> Cha
         include_usage=bool(body.stream_options and body.stream_options.include_usage),
         user=body.user,
         hints=hints,
-        ignored=told(ignored),
+        ignored=told(ignored) if ignored else (),
     )
 
 
@@ -133,15 +134,15 @@ def _check_consistency(body: ChatBody) -> None:
         if tool.function.parameters is not None:
             check_schema(tool.function.parameters, f"tools[{position}].function.parameters")
     for position, message in enumerate(body.messages):
-        _check_message(message, f"messages[{position}]")
+        _check_message(message, position)
     _check_tool_choice(body)
 
 
-def _check_message(message: Message, path: str) -> None:
+def _check_message(message: Message, position: int) -> None:
     if message.role == "tool" and message.tool_call_id is None:
-        raise RequestError("a message of role tool needs tool_call_id", param=f"{path}.tool_call_id")
+        raise RequestError("a message of role tool needs tool_call_id", param=f"messages[{position}].tool_call_id")
     if message.content is None and message.role not in ("assistant", "tool"):
-        raise RequestError(f"a message of role {message.role} needs content", param=f"{path}.content")
+        raise RequestError(f"a message of role {message.role} needs content", param=f"messages[{position}].content")
 
 
 def _check_tool_choice(body: ChatBody) -> None:

@@ -25,7 +25,7 @@ GIVEN_UP = frozenset({"abort", "error"})
 """Finish reasons by which vLLM says that it did not finish: it was told to end, or its core has failed."""
 
 
-class _Logprobs(Struct):
+class _Logprobs(Struct, gc=False):
     content: tuple[TokenLogprob, ...] | None = None
 
 
@@ -80,7 +80,7 @@ class _ToolCallDelta(Struct):
     function: _FunctionDelta | None = None
 
 
-class _Delta(Struct):
+class _Delta(Struct, gc=False):
     content: str | None = None
     refusal: str | None = None
     reasoning_content: str | None = None
@@ -88,7 +88,7 @@ class _Delta(Struct):
     tool_calls: tuple[_ToolCallDelta, ...] | None = None
 
 
-class _ChunkChoice(Struct):
+class _ChunkChoice(Struct, gc=False):
     delta: _Delta
     index: int = 0
     finish_reason: str | None = None
@@ -96,7 +96,7 @@ class _ChunkChoice(Struct):
     logprobs: _Logprobs | None = None
 
 
-class Chunk(Struct):
+class Chunk(Struct, gc=False):
     """One event of a stream: pieces of choices, usage, or an error that ends it."""
 
     choices: tuple[_ChunkChoice, ...] = ()
@@ -225,7 +225,7 @@ def _delta(choice: _ChunkChoice) -> Delta:
         reasoning=delta.reasoning_content or delta.reasoning,
         tool_calls=tuple(_tool_call(call) for call in delta.tool_calls) if delta.tool_calls else (),
         finish_reason=choice.finish_reason,
-        stop_sequence=stop_string(choice.stop_reason),
+        stop_sequence=None if choice.stop_reason is None else stop_string(choice.stop_reason),
         logprobs=choice.logprobs.content if choice.logprobs else None,
     )
 

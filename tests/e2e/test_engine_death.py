@@ -1,4 +1,4 @@
-"""`kill -9` of the engine under fifty streams, ten times; and once it is stopped for a while: numbers 7 and 6 of the
+"""`kill -9` of the engine under fifty streams, ten times; and when it is stopped for a while: numbers 7 and 6 of the
 reference's acceptance tests of the gate (gate.md §6.10), on a real CPU engine.
 """
 
@@ -11,10 +11,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.e2e.agreement import Told, agree
 from tests.e2e.configs import Config
+from tests.e2e.crowd import KINDS, Crowd, Kind
 from tests.e2e.deaths import death, light_and_mid
 from tests.e2e.homes import MODEL, engine_of
-from tests.e2e.stack import running
+from tests.e2e.stack import eventually, running
 from tests.faults.behaviours import Says
 from tests.faults.handle import FaultServer
 
@@ -75,3 +77,45 @@ async def test_nobody_waits_for_an_engine_that_hangs(model_path: Path, faults: F
         assert engine_of(stack.home) == engine.pid
     assert died.ended["interrupted"] >= 2
     assert died.ended["elsewhere"] >= 20
+
+
+STAYS = {"x-forebay-allow-fallback": "true", "x-forebay-local-only": "true"}
+READ_SLOWLY = "Say hello. " * 150
+"""A prompt that takes an engine long enough to tell how fast it is, and that is longer than those that follow."""
+
+
+async def test_who_has_got_nothing_is_taken_back_before_the_fence_falls(model_path: Path, faults: FaultServer) -> None:
+    """SIGSTOP: who may go elsewhere is answered there while the engine is still said to be well, and the books have one
+    request with both tries. Who may not leave the box waits, and is told when it is known that nothing more comes.
+    """
+    faults.always("mid", Says())
+    kinds = {**KINDS, "stays": Kind("local", STAYS, {"max_tokens": 8})}
+    with running(config(faults), model=model_path) as stack:
+        stack.ready("light", "mid")
+        stack.events("local", READ_SLOWLY, max_tokens=1)
+        eventually(lambda: stack.gate("small")["prompt_rate"] is not None, "the gate knows how fast it reads")
+        engine = psutil.Process(engine_of(stack.home))
+        engine.suspend()
+        try:
+            async with Crowd(stack.base_url, kinds) as crowd:
+                crowd.ask("still", ["stays", "may go elsewhere"])
+                stays, leaves = crowd.callers
+                await asyncio.to_thread(eventually, lambda: leaves.ended_at < float("inf"), "it was answered elsewhere")
+                gate = await asyncio.to_thread(stack.gate, "small")
+                await crowd.ended()
+        finally:
+            engine.resume()
+        assert leaves.status == 200
+        assert leaves.events.response.headers["x-forebay-backend"] == "mini"
+        row = agree(Told.streamed(leaves.events), stack.books, leaves.name)
+        tried = [(each["backend"], each["status"], each["error"]) for each in stack.books.attempts(leaves.name)]
+        assert tried == [("local", "failed", "engine_unhealthy"), ("mini", "answered", None)]
+        assert (row["status"], row["reason"]) == ("ok", "engine_unhealthy")
+        assert (gate["ready"], gate["fenced"], gate["counts"]["evict"]) == (True, True, 1)
+        assert stack.metric("forebay_gate_decisions_total", engine="small", outcome="evict") == 1
+        agree(Told.whole(stays.whole), stack.books, stays.name)
+        assert stays.ended_at > leaves.ended_at
+        assert {each["backend"] for each in stack.books.attempts(stays.name)} == {"local"}
+        eventually(lambda: stack.chat("local", max_tokens=1).status_code == 200, "a local answer")
+        assert engine_of(stack.home) == engine.pid
+    assert [call.body.count(leaves.name) for call in faults.calls()] == [1]

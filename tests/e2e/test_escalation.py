@@ -172,7 +172,12 @@ def test_no_more_attempts_than_allowed(faults: FaultServer) -> None:
     """max_attempts counts every physical call: of two, the second is the last whatever it brings."""
     with running(limited(faults, max_attempts=2), SECRETS) as stack:
         stack.ready("light")
-        ends: tuple[tuple[Behaviour, str, str | None], ...] = ((DOWN, "local", None), (REFUSES, "mini", "attempts"))
+        slowly = Says(text=REFUSES.text, pause_s=0.02)
+        ends: tuple[tuple[Behaviour, str, str | None], ...] = (
+            (DOWN, "local", None),
+            (REFUSES, "mini", "attempts"),
+            (slowly, "mini", "attempts"),
+        )
         for number, (mid, winner, gave_up) in enumerate(ends):
             for stream in (False, True):
                 faults.next(LIGHT, DOUBTFUL)

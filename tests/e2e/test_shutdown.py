@@ -19,7 +19,7 @@ from tests.faults.behaviours import Says
 from tests.faults.handle import FaultServer
 
 WORDS = " ".join(f"word{number}" for number in range(60))
-SOON_S = 15.0
+SOON_S = 30.0
 WHOLE_WAITS, STREAM_WAITS = -1, 20
 """Where an answer is held: before it, or after some of it, which only a stream can be."""
 

@@ -21,7 +21,7 @@ from tests.e2e.homes import engine_of, install_model, processes_of
 from tests.e2e.stack import COMMAND, Stack, eventually, running, start, started
 from tests.faults.handle import FaultServer
 
-SOON_S = 10.0
+SOON_S = 30.0
 
 
 def complaint(home: Path, config: Config | str, environ: Mapping[str, str] | None = None) -> str:

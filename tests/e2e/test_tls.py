@@ -23,7 +23,7 @@ from tests.faults.handle import FaultServer
 from tests.pki import Authority, Pair
 
 WORDS = " ".join(f"word{number}" for number in range(60))
-SOON_S = 15.0
+SOON_S = 30.0
 
 
 @pytest.fixture(scope="module")

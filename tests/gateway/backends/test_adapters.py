@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gateway.backends.chat import ChatClient
+from gateway.backends.embeddings import EngineVectors, ProviderVectors
 from gateway.backends.local import LocalBackend
 from gateway.backends.openai import OpenAIBackend
 from gateway.backends.profile import PLAIN, Profile
@@ -17,13 +18,16 @@ from gateway.blocks import CacheControl, Conversation, Turn
 from gateway.errors import BackendError, Broken, EngineGone, Reason, Rejected
 from gateway.messages import FunctionSpec, Message, Sampling, Tool
 from gateway.ports import Backend, Call
-from gateway.types import EngineView, Replica
+from gateway.types import EngineView, Priority, Replica
+from gateway.vectors import EmbeddingRequest
 from tests.gateway.backends.calls import DEADLINES, later
 from tests.gateway.backends.raw_server import GOOD, PATIENCE_S, Caller, RawServer, answer, chunk, response, stream_head
 from tests.gateway.nouns import REQUEST, SPEC, change
 
 UP = EngineView(name="small", ready=True, given_up=False, url="http://nowhere", detail="up")
 TURNS = (Message("developer", "be brief"), Message("user", "hi"))
+TEXTS = EmbeddingRequest(id="r-1", created=0, requested_model="m", inputs=("one",))
+VECTORS = b'{"data": [{"index": 0, "embedding": [0.5, 1.0]}], "model": "m-1", "usage": {"prompt_tokens": 3}}'
 PROFILE = Profile(rename={"max_tokens": "max_completion_tokens"}, drop=frozenset({"temperature"}), defaults={})
 Make = Callable[[str, ChatClient], Backend]
 
@@ -191,6 +195,22 @@ async def test_top_k_is_for_engines() -> None:
         assert provider(base, client).ignores(asked.request) == ("top_k",)
         assert engine(base, client).ignores(asked.request) == ()
     assert [json.loads(each.body).get("top_k") for each in server.received] == [None, 5]
+
+
+@pytest.mark.parametrize(("profile", "said"), [(change(PLAIN, prioritised=True), 1), (PLAIN, None)])
+async def test_an_engine_for_vectors_is_told_who_can_wait(profile: Profile, said: int | None) -> None:
+    """In its own words, and only one that goes by it; a provider never."""
+
+    async def gives(caller: Caller) -> None:
+        await caller.send(response(VECTORS))
+
+    async with serving(gives) as (server, base, client):
+        ours = EngineVectors(SPEC, lambda: change(UP, url=base), profile, client)
+        theirs = ProviderVectors(SPEC, f"{base}/v1", PROFILE, client)
+        for backend in (ours, theirs):
+            await backend.embed(TEXTS, later(), Priority.BATCH)
+    bodies = [json.loads(received.body) for received in server.received]
+    assert [body.get("priority") for body in bodies] == [said, None]
 
 
 async def test_what_the_translation_loses_is_told() -> None:

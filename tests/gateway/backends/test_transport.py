@@ -1,6 +1,8 @@
 """Both transports, put to the same server: whichever carries a request, the answer and its faults are the same."""
 
 import asyncio
+import select
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -277,3 +279,35 @@ URLS = {
 def test_what_a_bare_socket_will_do_for(url: str, *, clear: bool) -> None:
     """Nothing that needs encoding, credentials or encryption."""
     assert in_the_clear(url) is clear
+
+
+async def test_requests_of_one_turn_leave_together() -> None:
+    """Whoever serves them all is woken by the first, and finds the others there as well."""
+    transport = PlainTransport(5.0, {})
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        first = [asyncio.create_task(transport.post(url, BODY)) for _ in range(3)]
+        await turns()
+        connections = [server.accept()[0] for _ in first]
+        for connection in connections:
+            connection.settimeout(PATIENCE_S)
+            assert connection.recv(1_000).endswith(BODY)
+            connection.sendall(response(b""))
+        for task in first:
+            await whole(await task)
+        second = [asyncio.create_task(transport.post(url, BODY)) for _ in range(3)]
+        seen: list[int] = []
+        while sum(seen[-1:]) < len(second):
+            await asyncio.sleep(0)
+            seen.append(sum(_has_come(each) for each in connections))
+        assert set(seen) == {0, 3}
+        for connection in connections:
+            connection.close()
+        await asyncio.wait(second)
+        assert all(isinstance(task.exception(), Severed) for task in second)
+    await transport.close()
+
+
+def _has_come(connection: socket.socket) -> bool:
+    """Whether there is something to be read."""
+    return bool(select.select([connection], [], [], 0)[0])

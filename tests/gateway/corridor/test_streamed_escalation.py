@@ -80,14 +80,24 @@ async def test_a_bad_tool_call_is_escalated() -> None:
 
 
 async def test_after_the_first_byte_nobody_else_is_asked() -> None:
-    """Not by the next pieces, and not by the last one."""
+    """Not by the next pieces, and not by the last one; the record says that it was too late."""
     house = House(box=(streamed("a", "b", "c", "d", f" {POOR}", POOR),), mini=(MID,), big=(BEST,))
     committed = await house.open(REQUEST)
     assert text_of(await committed.batch()) == "abcd"
     while await committed.batch():
         continue
     assert not house["mini"].calls
-    assert house.outcome.attempt_count == 1
+    assert (house.outcome.attempt_count, house.outcome.gave_up) == (1, "committed")
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_the_record_does_not_depend_on_how_an_answer_came(*, at_once: bool) -> None:
+    """The last one that may be asked refuses, piece by piece or at once: that it stayed at that is known either way."""
+    refusal = ("I'm sorry,", " but I can't", " help with that.", " Sorry.")
+    mid = streamed("".join(refusal)) if at_once else streamed(*refusal)
+    house = House(box=(LIGHT,), mini=(mid,), big=(BEST,), limits=change(LIMITS, max_attempts=2))
+    assert text_of(await house.stream(REQUEST)) == "".join(refusal)
+    assert (house.outcome.attempt_count, house.outcome.gave_up) == (2, "attempts")
 
 
 FAILURES: dict[str, Behaviour] = {

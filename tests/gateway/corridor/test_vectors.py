@@ -23,7 +23,7 @@ from gateway.messages import Usage, UsageQuality
 from gateway.outcome import Outcome, OutcomeStatus
 from gateway.policy import Policy, Regions
 from gateway.routing import RoutingTable
-from gateway.types import Allowance, BackendSpec, Tier
+from gateway.types import Allowance, BackendSpec, Identity, Priority, Tier
 from gateway.vectors import EmbeddingRequest, Vectors
 from tests.gateway.applicants import applicant
 from tests.gateway.corridor.backends import Pause, rest
@@ -50,16 +50,18 @@ class FakeVectors:
         self.spec = spec
         self.calls = 0
         self.deadlines: list[float] = []
+        self.priorities: list[Priority] = []
         self._behaviours = deque(behaviours)
 
     def ignores(self, request: EmbeddingRequest) -> tuple[str, ...]:
         """It takes no `user`."""
         return () if request.user is None else ("user",)
 
-    async def embed(self, request: EmbeddingRequest, deadline: float) -> Vectors:
+    async def embed(self, request: EmbeddingRequest, deadline: float, priority: Priority) -> Vectors:
         """A vector for each input."""
         self.calls += 1
         self.deadlines.append(deadline)
+        self.priorities.append(priority)
         behaviour = self._behaviours[0]
         if len(self._behaviours) > 1:
             self._behaviours.popleft()
@@ -92,10 +94,10 @@ class Room:
             EmbedderSettings(max_attempts=most, request_timeout_s=60.0, policy_hash="0123456789ab"),
         )
 
-    async def embed(self, request: EmbeddingRequest = REQUEST) -> Vectors:
+    async def embed(self, request: EmbeddingRequest = REQUEST, identity: Identity = IDENTITY) -> Vectors:
         """What a caller gets."""
         async with asyncio.timeout(1_000):
-            vectors, outcome = await self.embedder.embed(request, IDENTITY)
+            vectors, outcome = await self.embedder.embed(request, identity)
         assert self.ledger.outcomes[-1] is outcome
         return vectors
 
@@ -284,3 +286,11 @@ async def test_every_call_has_the_one_deadline() -> None:
     began = asyncio.get_running_loop().time()
     await room.embed()
     assert room.backends["box"].deadlines == room.backends["eu"].deadlines == [began + 60.0]
+
+
+async def test_a_backend_is_told_how_urgent_it_is() -> None:
+    """By the class of whoever asks: an index that is filled is not to keep a search waiting."""
+    room = Room(GOOD)
+    for priority in Priority:
+        await room.embed(identity=change(IDENTITY, sla=change(SLA, priority=priority)))
+    assert room.backends["box"].priorities == list(Priority)

@@ -75,7 +75,7 @@ def test_the_harm_that_it_does_to_others_counts() -> None:
     for patience_s, strictness, expected in (
         (0.5, 1.0, Ruling.WAIT),
         (0.0, 1.0, Ruling.SPILL),
-        (0.0, 0.4, Ruling.ADMIT),
+        (0.0, 0.3, Ruling.ADMIT),
     ):
         found = choose(harmful, Elsewhere(1_000), strictness=strictness, free=True, patience_s=patience_s, probe=False)
         assert found.outcome is expected

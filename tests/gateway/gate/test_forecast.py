@@ -42,6 +42,15 @@ def test_what_has_been_read_meanwhile_is_not_waited_for() -> None:
     assert forecast(ASK, flight, rates, 0.0, 10.25).first_s == pytest.approx(1.5)
 
 
+def test_beside_a_crowd_of_streams_a_prompt_takes_longer() -> None:
+    """Half a second alone, a second beside one stream, and two beside three."""
+    flight, rates = InFlight(), Rates(Learnt(rate=200.0, beside=0.5, crowd=0.25))
+    for number, first_s in enumerate((0.5, 1.0, 1.0, 2.0)):
+        assert forecast(ASK, flight, rates, 0.0, 10.0).first_s == pytest.approx(first_s)
+        flight.send(number, sent(10.0))
+        flight.token(number, 10.0)
+
+
 def test_who_was_overtaken_is_not_overdue() -> None:
     """Its first token was foretold for later when others were let in before it."""
     flight, rates = InFlight(), Rates(LEARNT)

@@ -122,11 +122,11 @@ async def test_whole_answers_are_no_standstill() -> None:
     whole = applicant(prompt=90)
     ask = change(whole.ask, streamed=False)
     permit = await gate.enter("small", change(whole, ask=ask))
-    assert (await rejected(gate, prompt=40)).reason is Reason.LATENCY_OBJECTIVE
+    assert (await rejected(gate, prompt=30)).reason is Reason.LATENCY_OBJECTIVE
     await pass_time(30.0)
     before = gate.reports()[0]
     for _ in range(2):  # the first one could be to find out whether the forecasts still hold
-        (await gate.enter("small", applicant(PRO, alone=False, prompt=40))).release()
+        (await gate.enter("small", applicant(PRO, alone=False, prompt=30))).release()
     permit.token(1)
     permit.release()
     after = gate.reports()[0]

@@ -29,3 +29,22 @@ def test_a_class_is_never_left_without_a_slot() -> None:
     headroom = Headroom()
     headroom.arrived(Priority.INTERACTIVE, None, 0.0)
     assert headroom.room(Priority.BATCH, 1, 0.0) == (1, math.inf)
+
+
+def test_more_is_kept_where_higher_classes_have_wanted_more_at_once() -> None:
+    """Six at once in the last seconds, of whom those who are there have theirs; and twenty seconds later no more. Batch
+    work leaves a quarter of all slots besides, for the next burst.
+    """
+    headroom = Headroom()
+    headroom.arrived(Priority.INTERACTIVE, 2.0, 100.0, under_way=5)
+    headroom.arrived(Priority.INTERACTIVE, 2.0, 101.0)
+    assert headroom.room(Priority.BATCH, 8, 101.0)[0] == 1
+    assert headroom.room(Priority.NORMAL, 8, 101.0)[0] == 2
+    assert headroom.room(Priority.BATCH, 8, 101.0, above=2)[0] == 2
+    assert headroom.room(Priority.NORMAL, 8, 101.0, above=2)[0] == 4
+    assert headroom.room(Priority.BATCH, 8, 101.0, above=7)[0] == 5
+    assert headroom.room(Priority.BATCH, 4, 101.0)[0] == 1
+    headroom.arrived(Priority.INTERACTIVE, 2.0, 110.5)
+    assert headroom.room(Priority.NORMAL, 8, 110.5)[0] == 2
+    headroom.arrived(Priority.INTERACTIVE, 2.0, 121.0)
+    assert headroom.room(Priority.BATCH, 8, 121.0)[0] == 5

@@ -72,3 +72,25 @@ def test_silence_takes_trust_away_by_degrees(age: float, most: int) -> None:
     assert health.ceiling(0, 0.0, 100.0 + age) == most
     health.heard(120.0, ready=True)
     assert health.ceiling(0, 0.0, 120.0) == 8
+
+
+def test_who_was_down_since_and_is_back_is_no_more_fenced() -> None:
+    """Whoever watches it has had a token of it, or had it begun anew; it is let in gently all the same."""
+    health = up()
+    health.sent(100.0, 0)
+    assert health.ceiling(1, 0.0, 102.5) == 0
+    health.heard(104.0, ready=False)
+    assert health.fenced
+    health.heard(120.0, ready=True)
+    assert (health.fenced, health.ceiling(0, 0.0, 120.0)) == (False, 1)
+
+
+def test_a_standstill_stays_in_doubt_for_a_minute() -> None:
+    """Or until a token comes."""
+    health = up()
+    health.sent(100.0, 0)
+    assert not health.in_doubt(102.5)
+    health.fence()
+    assert [health.in_doubt(at) for at in (102.5, 159.0, 161.0)] == [True, True, False]
+    health.progressed(110.0)
+    assert not health.in_doubt(110.0)

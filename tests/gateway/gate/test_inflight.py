@@ -37,6 +37,20 @@ def test_the_ledger_sums_to_nothing_when_all_is_over() -> None:
     assert (len(flight), flight.running, flight.backlog) == (0, 0, 0)
 
 
+def test_a_crowd_are_more_streams_than_are_held_up_for_a_prompt() -> None:
+    """Three; prompts that are read meanwhile are none, nor are streams that an engine has wait for who is urgent."""
+    for by_priority in (False, True):
+        flight = InFlight(by_priority=by_priority)
+        for number in range(4):
+            flight.send(number, entry())
+        assert not flight.crowd(Priority.NORMAL)
+        for number in range(3):
+            assert not flight.crowd(Priority.NORMAL)
+            flight.token(number, 0.1)
+        assert flight.crowd(Priority.NORMAL)
+        assert flight.crowd(Priority.INTERACTIVE) is not by_priority
+
+
 def test_the_gap_is_that_of_now() -> None:
     """Two streams at ten tokens a second have a gap of 0.1 s; when they slow down it follows within two seconds."""
     flight = InFlight()
@@ -57,6 +71,36 @@ def test_the_gap_is_that_of_now() -> None:
     assert flight.gap(now) > 0.23
     silent = flight.gap(now + 3.0)
     assert silent > 1.0, "no token is news too"
+
+
+def test_a_client_who_takes_nothing_says_nothing_of_the_gap() -> None:
+    """Three of four at ten tokens a second, and one whose client is slow: 0.1 s. Of that one alone nothing is known,
+    until its next token is waited for again.
+    """
+    flight, now = InFlight(), 0.0
+    entries = [entry() for _ in range(4)]
+    for number, each in enumerate(entries):
+        flight.send(number, each)
+        flight.token(number, 0.0)
+    flight.rest(entries[3], 0.0)
+    for _ in range(30):
+        now += 0.1
+        for number in range(3):
+            flight.token(number, now)
+            flight.rest(entries[number], now)
+            flight.listen(entries[number], now + 0.001)
+    assert flight.gap(now) == pytest.approx(0.1, rel=0.1)
+    for number in range(3):
+        flight.end(number, now)
+    now += 30.0
+    assert flight.gap(now) == 0
+    flight.listen(entries[3], now)
+    assert flight.gap(now + 5.0) > 1
+    flight.rest(entries[3], now + 5.0)
+    flight.end(3, now + 5.0)
+    flight.send(4, entry(sent_at=now + 5.0))
+    flight.token(4, now + 5.0)
+    assert flight.gap(now + 8.0) > 1, "who is over rests no more"
 
 
 def test_the_gap_beside_more_is_longer() -> None:
@@ -119,3 +163,49 @@ def test_where_who_is_urgent_goes_first_only_as_urgent_ones_stand_before_him(
     for number in range(2):
         flight.end(number, 4.0)
     assert (flight.before(priority), flight.beside(priority)) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("priority", "more", "gap_s"),
+    [
+        (None, 0, 0.1),
+        (Priority.INTERACTIVE, 1, 0.1 * 6 / 5),
+        (Priority.NORMAL, 1, 0.1 * 6 / 5),
+        (Priority.BATCH, 1, 0.1 * 8 / 5),  # when they are served, the three and it
+    ],
+)
+def test_the_gap_is_that_of_those_who_do_not_pause(priority: Priority | None, more: int, gap_s: float) -> None:
+    """Three streams of batch work have a token now and then beside an urgent one, of ten tokens a second."""
+    flight = InFlight(by_priority=True)
+    classes = (Priority.INTERACTIVE, *3 * (Priority.BATCH,))
+    for number, each in enumerate(classes):
+        flight.send(number, structs.replace(entry(), priority=each))
+        flight.token(number, 0.0)
+    for step in range(1, 40):
+        flight.token(0, 0.1 * step)
+        if step % 13 == 0:
+            flight.token(step // 13, 0.1 * step)
+    assert flight.running == 4
+    assert flight.gap(3.9, more, priority) == pytest.approx(gap_s, rel=0.1)
+
+
+def test_alone_those_who_pause_have_a_gap_like_others() -> None:
+    """Two of batch work at ten tokens a second, before the urgent one came and after it has gone."""
+    flight = InFlight(by_priority=True)
+    batch = structs.replace(entry(), priority=Priority.BATCH)
+    for number in range(2):
+        flight.send(number, structs.replace(batch))
+        flight.token(number, 0.0)
+
+    def go_on(began: float) -> float:
+        for step in range(1, 40):
+            for number in range(2):
+                flight.token(number, began + 0.1 * step)
+        return flight.gap(began + 3.9, 1, Priority.BATCH)
+
+    assert go_on(0.0) == pytest.approx(0.1 * 7 / 6, rel=0.1)
+    flight.send(2, structs.replace(entry(), priority=Priority.INTERACTIVE))
+    flight.token(2, 4.0)
+    flight.token(2, 9.0)
+    flight.end(2, 9.0)
+    assert go_on(9.0) == pytest.approx(0.1 * 7 / 6, rel=0.1)

@@ -7,6 +7,7 @@ from typing import TypeVar
 import pytest
 
 from gateway.gate.choice import Ruling
+from gateway.gate.eviction import Wait
 from gateway.gate.permits import Permit, PermitQueue, QueueFull, SentAway
 from gateway.types import Priority
 from tests.gateway.virtual_time import pass_time
@@ -235,6 +236,7 @@ class Counting:
 
     def __init__(self, ruling: Ruling = Ruling.WAIT) -> None:
         self.engine = "small"
+        self.wait: Wait | None = None
         self.ruling = ruling
         self.asked: list[int] = []
         self.left = 0

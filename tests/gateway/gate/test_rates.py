@@ -70,14 +70,14 @@ def test_gaps_are_compared_where_they_were_foretold() -> None:
     rates = Rates(Learnt(rate=200.0))
     for _ in range(100):
         one = Entry(
-            prompt=1, arrived_at=0.0, sent_at=0.0, foretold_s=1.0, foretold_gap_s=0.1, first_s=None, gap_s=None,
+            prompt=1, arrived_at=0.0, sent_at=0.0, foretold_s=1.0, foretold_gap_s=0.1, first_s=None, gap_s=0.14,
             first_at=1.0, tokens=11,
         )  # fmt: skip
         rates.ended(one, 2.5)
         one.foretold_gap_s = 0.0
         rates.ended(one, 99.0)
-    assert rates.gap.exceeds(0.1, 0.14) > 0.9
-    assert rates.gap.exceeds(0.1, 0.16) < 0.1
+    assert rates.slow(0.1, 0.14) > 0.9
+    assert rates.slow(0.1, 0.17) < 0.1
 
 
 def first_of(rates: Rates, work: int, took: float) -> None:
@@ -116,21 +116,23 @@ def test_what_comes_at_once_leaves_an_unknown_engine_unknown() -> None:
     for _ in range(20):
         first_of(rates, 20, 0.05)
     assert rates.guessed(20)
+    assert [rates.unknown(work) for work in (80, 81)] == [False, True], "and yet a second without a token is odd"
 
 
-def sent(rates: Rates, took: float, *, beside: bool, later_s: float = 0.0) -> None:
+def sent(rates: Rates, took: float, *, beside: bool, crowd: bool = False, later_s: float = 0.0) -> None:
     """A prompt of 200 tokens that was foretold by what is known has its first token after so long."""
     rates.began(
         Entry(
             prompt=200,
             arrived_at=0.0,
             sent_at=0.0,
-            foretold_s=200 / rates.rate(beside=beside),
+            foretold_s=200 / rates.rate(beside=beside, crowd=crowd),
             foretold_gap_s=0.0,
             first_s=3.0,
             gap_s=None,
             work=200,
             beside=beside,
+            crowd=crowd,
             later_s=later_s,
             first_at=took,
             tokens=1,
@@ -138,19 +140,33 @@ def sent(rates: Rates, took: float, *, beside: bool, later_s: float = 0.0) -> No
     )
 
 
-def test_both_rates_are_found() -> None:
-    """An engine that reads 400 tokens a second alone, and 100 beside streams."""
+def test_all_rates_are_found() -> None:
+    """An engine that reads 400 tokens a second alone, 200 beside others and 100 beside many; then half of that."""
+    rates = Rates(Learnt(rate=300.0))
+    for slower, rounds in ((1.0, 300), (2.0, 60)):
+        for _ in range(rounds):
+            sent(rates, slower * 0.5, beside=False)
+            sent(rates, slower * 1.0, beside=True)
+            sent(rates, slower * 2.0, beside=True, crowd=True)
+        alone, beside = rates.rate(beside=False, crowd=False), rates.rate(beside=True, crowd=False)
+        assert rates.rate(beside=True, crowd=True) / alone == pytest.approx(0.25, rel=0.15)
+        assert beside / alone == pytest.approx(0.5, rel=0.15)
+        assert alone == pytest.approx(400 / slower, rel=0.15)
+
+
+def test_what_is_little_of_what_was_promised_does_not_spoil_what_is_known_of_slow_tokens() -> None:
+    """Answers foretold 10 ms between tokens that took 30: one foretold 60 ms is not expected to take 180."""
     rates = Rates(Learnt(rate=200.0))
-    for _ in range(300):
-        sent(rates, 0.5, beside=False)
-        sent(rates, 2.0, beside=True)
-    assert rates.rate(beside=False) == pytest.approx(400, rel=0.15)
-    assert rates.rate(beside=True) == pytest.approx(100, rel=0.15)
-    before = rates.rate(beside=True) / rates.rate(beside=False)
-    for _ in range(60):
-        sent(rates, 1.0, beside=False)
-        sent(rates, 4.0, beside=True)
-    assert rates.rate(beside=True) / rates.rate(beside=False) == pytest.approx(before, rel=0.15), "half of its speed"
+    for number in range(200):
+        rates.ended(
+            Entry(
+                prompt=1, arrived_at=0.0, sent_at=0.0, foretold_s=0.1, foretold_gap_s=0.01 if number % 2 else 0.03,
+                first_s=None, gap_s=0.1, first_at=0.0, tokens=11,
+            ),
+            0.3,
+        )  # fmt: skip
+    assert rates.slow(0.06, 0.1) < 0.01
+    assert rates.slow(0.09, 0.1) > 0.4
 
 
 @pytest.mark.parametrize(("overtaking", "found"), [(0.0, 0.0), (1.0, 1.0)])

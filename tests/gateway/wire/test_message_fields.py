@@ -59,6 +59,7 @@ FIELDS: list[tuple[dict[str, Any], str, Any]] = [
     ({"metadata": {"task": "faq", "local_only": True}}, "hints.task", "faq"),
     ({"system": "be brief"}, "conversation.system", "be brief"),
     ({"system": [CACHED]}, "conversation.system", (TextBlock("long", CacheControl("ephemeral", "1h")),)),
+    ({"system": [{"text": "s"}]}, "conversation.system", (TextBlock("s"),)),
     ({"tools": [TOOL]}, "conversation.tools", (ToolParam("f", TOOL["input_schema"], "d"),)),  # type: ignore[arg-type]
     ({"tools": [{**TOOL, "type": "custom", "strict": True}]}, "tools[0].function.strict", True),
     ({"tools": [TOOL], "tool_choice": {"type": "auto"}}, "tool_choice", "auto"),
