@@ -1,5 +1,9 @@
-"""The CPU engine on a clock that is only counted: its own scheduler, and a law of how long a step takes."""
+"""The CPU engine on a clock that is only counted: its own scheduler, and a law of how long a call of llama.cpp takes.
 
+No prompt is evaluated aside here, as with `--aside-threads 0`: of the trace's prompts one in 4,000 would be.
+"""
+
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -7,35 +11,31 @@ import numpy as np
 from local_models.llama.scheduler import Row, Scheduler
 from local_models.llama.seats import Key
 from local_models.llama.shares import Shares
-from scripts.benchmarks.gate_pace import RecordedPace
 
 
 class Law(NamedTuple):
-    """Seconds: of any evaluation, and more of it for each sequence, token of context and prompt token; and what a
-    request needs besides, on its way to its first token.
+    """Seconds: of a call for running sequences, of each of them in it, and of each token of their contexts; of a call
+    for prompts, and of each token of a prompt; and of what a request needs besides on its way to its first token.
     """
 
     step: float
     sequence: float
     context: float
+    call: float
     prompt: float
     way: float
 
-    def seconds(self, running: int, context: int, prompt: int, prompts: int) -> float:
-        """What a step takes on a machine of its own that has so many running sequences, tokens of their context, and
-        prompt tokens of so many prompts.
+    def running(self, count: int, context: int) -> float:
+        """What a token for so many sequences takes, which hold so many tokens together."""
+        return self.step + self.sequence * count + self.context * context
 
-        Beside running sequences llama.cpp evaluates a token of every sequence first, and then the rest of the prompts,
-        with its kernels for few tokens and for many.
-        """
-        if not running:
-            return self.step * prompts + self.prompt * prompt
-        rest = self.step + self.prompt * (prompt - prompts) if prompt > prompts else 0.0
-        return self.step + self.sequence * (running + prompts) + self.context * context + rest
+    def reading(self, tokens: int) -> float:
+        """What so many tokens of prompts take in one call."""
+        return self.call + self.prompt * tokens
 
 
 class Token(NamedTuple):
-    """A step has given a request its next token."""
+    """A call has given a request its next token."""
 
     number: int
     first: bool
@@ -43,17 +43,17 @@ class Token(NamedTuple):
 
 
 class SimulatedEngine:
-    """Requests in, tokens out, a step at a time."""
+    """Requests in, tokens out, a call at a time."""
 
     def __init__(self, slots: int, room: int, law: Law) -> None:
         """`room` is how many tokens all slots hold together."""
-        self._scheduler = Scheduler(slots, Shares(), pace=RecordedPace(slots))
+        self._scheduler = Scheduler(slots, Shares())
         self._law = law
         self._room = room
         self._left: dict[int, int] = {}
         self._fresh: set[int] = set()
         self._by_slot: dict[int, int] = {}
-        self._rows: tuple[Row, ...] = ()
+        self._calls: list[tuple[Row, ...]] = []  # of the step that is under way, the next one last
 
     @property
     def waiting(self) -> int:
@@ -70,24 +70,27 @@ class SimulatedEngine:
         self._left[number] = max(1, answer)
         self._fresh.add(number)
         self._scheduler.enqueue(Key(number, 0), np.zeros(max(1, prompt), dtype=np.int32), priority)
+        self._calls[:-1] = [rows for rows in self._calls[:-1] if not self._scheduler.yields(rows, priority)]
 
     def begin(self) -> float | None:
-        """Start a step; returns its seconds, None when there is nothing to do."""
-        for start in self._scheduler.admit():
-            self._by_slot[start.place.slot] = start.key.job
-        self._rows = self._scheduler.plan()
-        if not self._rows:
-            return None
-        running = [row for row in self._rows if self._by_slot[row.slot] not in self._fresh]
-        tokens = sum(row.stop - row.start for row in self._rows)
-        context = sum(row.start for row in running)
-        prompts = len(self._rows) - len(running)
-        return self._law.seconds(len(running), context, tokens - len(running), prompts)
+        """Start a call of llama_decode, the next one of the step; returns its seconds, None when nothing is to do."""
+        if not self._calls:
+            for start in self._scheduler.admit():
+                self._by_slot[start.place.slot] = start.key.job
+            self._calls = [*reversed(self._scheduler.apart(self._scheduler.plan()))]
+        return self._seconds(self._calls[-1]) if self._calls else None
 
     def end(self, seconds: float) -> list[Token]:
-        """The step took so long; returns the tokens it made."""
-        self._scheduler.took(self._rows, seconds)
-        return [self._advance(ready.slot) for ready in self._scheduler.advance(self._rows)]
+        """The call took so long; returns the tokens it made."""
+        rows = self._calls.pop()
+        self._scheduler.took(rows, seconds)
+        return [self._advance(ready.slot) for ready in self._scheduler.advance(rows)]
+
+    def _seconds(self, call: Sequence[Row]) -> float:
+        """Running sequences have a call of their own."""
+        if self._by_slot[call[0].slot] in self._fresh:
+            return self._law.reading(sum(row.stop - row.start for row in call))
+        return self._law.running(len(call), sum(row.start for row in call))
 
     def _advance(self, slot: int) -> Token:
         number = self._by_slot[slot]

@@ -9,7 +9,7 @@ from scripts.benchmarks.gate_engine import Law, SimulatedEngine
 from scripts.benchmarks.gate_real import CONTEXT, PARALLEL
 from scripts.benchmarks.gate_record import Recorded
 
-_FIRST_GUESS: Final = Law(step=0.004, sequence=0.01, context=1e-6, prompt=0.0037, way=0.01)
+_FIRST_GUESS: Final = Law(step=0.0037, sequence=0.0021, context=4e-6, call=0.005, prompt=0.0009, way=0.002)
 _ROUNDS: Final = 4
 _FACTORS: Final = (0.6, 0.8, 0.9, 0.97, 1.03, 1.1, 1.25, 1.6)
 

@@ -1,10 +1,12 @@
 """Every policy under every load, on the simulated engine or a real one."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from gateway.gate.engine import Learnt
 from scripts.benchmarks.gate_baselines import Gradient2, NoGate, ScrapeThreshold, StaticCap, TwoFlags
+from scripts.benchmarks.gate_clairvoyant import Clairvoyant
 from scripts.benchmarks.gate_figures import Figures, difference, figures, mean
 from scripts.benchmarks.gate_fit import FitError, error, fit
 from scripts.benchmarks.gate_ours import Ours
@@ -16,15 +18,18 @@ from scripts.benchmarks.gate_traffic import TUNING, paced, stretch
 from scripts.benchmarks.gate_world import FIRST_S, Load, Machine, Policy, Served
 
 OURS: Final = "ours"
+CLAIRVOYANT: Final = "clairvoyant"
 _CAPS: Final = (3, 4, 6, 8)
 _FLAG_CAPS: Final = (6, 8)
 _SHARES: Final = (0.3, 0.4, 0.5, 0.6, 0.8)
 
+_AS_MANY: Final = 2.0
 _SCHOOL, _FIRST_RATE = 0.75, 100.0
 REAL_POLICIES: Final = ("no gate", "static 8", "two flags 8, 0.5", "scrape threshold", "gradient2", OURS)
 """Of those that are swept a setting that is good on the simulated engine: a real one takes a minute for each."""
 
-Makers = Mapping[str, Callable[[], Policy]]
+Makers = Mapping[str, Callable[[Load], Policy]]
+"""The load is for the one that knows all of it beforehand."""
 Document = dict[str, Any]
 Player = Callable[[Load, Policy, int], list[Served]]
 """Puts a policy under a load; the number is that of the stretch."""
@@ -49,13 +54,13 @@ def ground(recording: Sequence[Recorded]) -> Ground:
 def policies(machine: Machine) -> Makers:
     """All of them by name; of static caps and vLLM's flags every setting that is swept."""
     rate, learnt = 1 / machine.law.prompt, school(machine)
-    found: dict[str, Callable[[], Policy]] = {"no gate": NoGate}
+    found: dict[str, Callable[[Load], Policy]] = {"no gate": lambda _: NoGate()}
     found |= {f"static {cap}": _static(cap) for cap in _CAPS}
     found |= {
         f"two flags {cap}, {share:g}": _flags(cap, share * FIRST_S * rate) for cap in _FLAG_CAPS for share in _SHARES
     }
-    found |= {"scrape threshold": ScrapeThreshold, "gradient2": lambda: Gradient2(float(machine.slots))}
-    return {**found, OURS: lambda: Ours(machine.slots, learnt)}
+    found |= {"scrape threshold": lambda _: ScrapeThreshold(), "gradient2": lambda _: Gradient2(float(machine.slots))}
+    return {**found, CLAIRVOYANT: lambda load: Clairvoyant(machine, load), OURS: lambda _: Ours(machine.slots, learnt)}
 
 
 def school(machine: Machine) -> Learnt:
@@ -90,7 +95,7 @@ def measure(ground: Ground, plan: Plan, told: Callable[[], None]) -> Document:
         runs: dict[str, list[Figures]] = {}
         first: list[Served] = []
         for policy, make in plan.makers.items():
-            served = {number: plan.play(load, make(), number) for number, load in loads.items()}
+            served = {number: plan.play(load, make(load), number) for number, load in loads.items()}
             runs[policy] = [figures(each, loads[number].speeds) for number, each in served.items()]
             first = served[plan.stretches[0]] if policy == OURS else first
             told()
@@ -111,6 +116,14 @@ def best(cell: Document, prefix: str) -> str:
     return chosen
 
 
+def careful(cell: Document, prefixes: Sequence[str]) -> str | None:
+    """Of the settings that keep as many tokens as ours, within two points, the one that breaks fewest promises."""
+    figures = cell["policies"]
+    least = figures[OURS]["kept_tokens"] - _AS_MANY if OURS in figures else math.inf
+    names = [name for name in figures if name.startswith(tuple(prefixes)) and figures[name]["kept_tokens"] >= least]
+    return min(names, key=lambda name: figures[name]["missed"], default=None)
+
+
 def _cell(runs: Mapping[str, Sequence[Figures]]) -> Document:
     ours = runs.get(OURS, ())
     return {
@@ -118,7 +131,7 @@ def _cell(runs: Mapping[str, Sequence[Figures]]) -> Document:
         "differences": {
             policy: {
                 figure: difference([getattr(run, figure) for run in ours], [getattr(run, figure) for run in each])
-                for figure in ("goodput", "token_goodput", "missed", "bill_dollars")
+                for figure in ("goodput", "token_goodput", "kept_tokens", "missed", "bill_dollars")
             }
             for policy, each in runs.items()
             if ours and policy != OURS
@@ -134,9 +147,9 @@ def _drawn(served: Sequence[Served], loads: Mapping[int, Load]) -> Document:
     return {"requests": requests, "speeds": list(next(iter(loads.values())).speeds)}
 
 
-def _static(cap: int) -> Callable[[], Policy]:
-    return lambda: StaticCap(cap)
+def _static(cap: int) -> Callable[[Load], Policy]:
+    return lambda _: StaticCap(cap)
 
 
-def _flags(cap: int, tokens: float) -> Callable[[], Policy]:
-    return lambda: TwoFlags(cap, tokens)
+def _flags(cap: int, tokens: float) -> Callable[[Load], Policy]:
+    return lambda _: TwoFlags(cap, tokens)

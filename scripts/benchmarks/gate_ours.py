@@ -12,6 +12,11 @@ _PATIENCE_S: Final = 10.0
 """The patience of those who have none."""
 
 
+def patience_s(request: Request) -> float:
+    """How long it may wait."""
+    return _PATIENCE_S if request.objective_s is None else PATIENCE * request.objective_s
+
+
 class Ours:
     """`gateway.gate` in front of the simulated engine."""
 
@@ -33,9 +38,8 @@ class Ours:
             gap_s=None if first_s is None else GAP_S,
             priority=request.priority,
         )
-        patience = _PATIENCE_S if first_s is None else PATIENCE * first_s
         elsewhere = Elsewhere(cost(PRICE, request.prompt, request.expected))
-        choice = self.gate.decide(ask, elsewhere, request.at + patience - now, now)
+        choice = self.gate.decide(ask, elsewhere, request.at + patience_s(request) - now, now)
         if choice.outcome is Ruling.ADMIT:
             self.gate.send(request.number, ask, choice, now)
             self._foretold[request.number] = choice.forecast.first_s + now - request.at

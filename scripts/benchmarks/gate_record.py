@@ -32,7 +32,7 @@ class Recorded(NamedTuple):
 def record(file: pathlib.Path, arrivals: Sequence[Arrival], told: Callable[[float], None]) -> list[Recorded]:
     """Ask an engine, each request when it is due; `told` is how far it is."""
     with real_engine(file) as base:
-        for_warmth = [arrivals[0]._replace(at=0.0)] * 2
+        for_warmth = [arrivals[-1]._replace(at=0.0)] * 2
         play(base, Load(for_warmth), NoGate(), 0)
         served = play(base, Load(arrivals), NoGate(), 0, told)
     return [

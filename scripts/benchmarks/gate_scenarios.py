@@ -17,8 +17,14 @@ from scripts.benchmarks.gate_traffic import Arrival, paced, stretch
 from scripts.benchmarks.gate_world import Load, Machine, Speed
 
 _FULL: Final = (Speed(0.0, 1.0),)
-_HOG: Final = (Speed(0.0, 1.0), Speed(60.0, 0.35), Speed(85.0, 1.0), Speed(150.0, 0.35), Speed(175.0, 1.0))
-_THROTTLE: Final = (Speed(0.0, 1.0), Speed(60.0, 0.6))
+_MINUTES: Final = 10
+"""Longer than any load takes."""
+_HOG: Final = (
+    *_FULL,
+    *(Speed(60.0 * minute + at, share) for minute in range(_MINUTES) for at, share in ((20.0, 0.35), (45.0, 1.0))),
+)
+_THROTTLE: Final = (Speed(0.0, 1.0), Speed(40.0, 0.6))
+"""As in the toy model of the first design: 25 s of a minute, and after a third of the time for good."""
 _DRIFT: Final = (*_FULL, *(Speed(40.0 + 2 * place, 1 - 0.7 * place / 30) for place in range(31)))
 _SQUARE: Final = tuple(Speed(8.0 * place, 0.5 if place % 2 else 1.0) for place in range(200))
 _HANG: Final = (Speed(0.0, 1.0), Speed(60.0, 0.0), Speed(75.0, 1.0))
@@ -84,7 +90,7 @@ SCENARIOS: Final = MappingProxyType(
         "step": Scenario("0.5 to 2.5 times the capacity at once, and back", _step, constant=True),
         "burst": Scenario("60 requests within 200 ms, on half of the capacity", _burst, constant=True),
         "long": Scenario("every twelfth prompt has 700 tokens, half of the capacity", _long, constant=True),
-        "hog": Scenario("0.35 of the speed for 25 s, twice, at 0.8 times the capacity", _at(0.8, _HOG)),
+        "hog": Scenario("0.35 of the speed for 25 s of every 60, at 0.8 times the capacity", _at(0.8, _HOG)),
         "throttle": Scenario("0.6 of the speed for good, at 0.8 times the capacity", _at(0.8, _THROTTLE)),
         "drift": Scenario("the speed falls to 0.3 within 60 s, at 0.8 times the capacity", _at(0.8, _DRIFT)),
         "square": Scenario("half of the speed every other 8 s, at 0.8 times the capacity", _at(0.8, _SQUARE)),
@@ -94,7 +100,7 @@ SCENARIOS: Final = MappingProxyType(
 
 
 _REAL_HOG: Final = (Speed(0.0, 1.0), Speed(20.0, 0.35), Speed(35.0, 1.0))
-_REAL_COUNT: Final = 60
+_REAL_COUNT: Final = 160
 """Requests of a stretch that a real engine is asked."""
 
 

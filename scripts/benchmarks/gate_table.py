@@ -5,11 +5,12 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from scripts.benchmarks.gate_figures import Difference
-from scripts.benchmarks.gate_measure import OURS, Document, best
+from scripts.benchmarks.gate_measure import CLAIRVOYANT, OURS, Document, best, careful
 
 _COLUMNS: Final = (
     ("goodput %", "goodput", 1),
     ("by tokens %", "token_goodput", 1),
+    ("kept %", "kept_tokens", 1),
     ("missed %", "missed", 2),
     ("settled %", "missed_settled", 2),
     ("spilled %", "spilled", 1),
@@ -20,21 +21,30 @@ _COLUMNS: Final = (
 )
 _NAME, _WIDTH = 26, 12
 _SWEPT: Final = ("static", "two flags")
-_UNITS: Final = MappingProxyType({"goodput": "", "token_goodput": " by tokens", "missed": " missed"})
+_UNITS: Final = MappingProxyType(
+    {"goodput": "", "token_goodput": " by tokens", "kept_tokens": " kept by tokens", "missed": " missed"}
+)
 
 
 def table(found: Document) -> str:
-    """A block per scenario, a line per policy; of swept ones the setting that was best there, in hindsight."""
+    """A block per scenario, a line per policy; of swept ones the setting that was best there, in hindsight, and the one
+    that broke fewest promises of those that kept as many tokens as ours.
+    """
     lines = [fit_line(found), f"capacity {found['capacity']:.2f} requests/s; stretches {found['stretches']}"]
     for cell in found["cells"]:
         lines += ["", f"{cell['scenario']}: {cell['about']}"]
         lines.append(" " * _NAME + "".join(f"{title:>{_WIDTH}}" for title, _, _ in _COLUMNS))
         swept = [best(cell, prefix) for prefix in _SWEPT if _any(cell, prefix)]
-        shown = [name for name in cell["policies"] if name in swept or not name.startswith(_SWEPT)]
+        most_careful = careful(cell, _SWEPT)
+        shown = [name for name in cell["policies"] if name in (*swept, most_careful) or not name.startswith(_SWEPT)]
         lines += [_row(name, cell["policies"][name]) for name in shown]
         lines += [
-            f"{OURS} less {name}: {_differences(cell['differences'][name])}" for name in swept if cell["differences"]
+            f"{OURS} less {name}: {_differences(cell['differences'][name])}"
+            for name in _compared(cell, (*swept, CLAIRVOYANT))
         ]
+        if most_careful is not None:
+            missed = cell["policies"][most_careful]["missed"]
+            lines.append(f"of fixed settings that keep as many tokens {most_careful} misses least: {missed:.2f} %")
     return "\n".join(lines)
 
 

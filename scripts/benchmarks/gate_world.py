@@ -8,9 +8,9 @@ from gateway.types import Price, Priority
 from scripts.benchmarks.gate_engine import Law
 from scripts.benchmarks.gate_traffic import Arrival
 
-FIRST_S: Final = 3.0
-"""The objective for the first token: three quarters longer than the longest prompts take on an idle engine."""
-GAP_S: Final = 0.3
+FIRST_S: Final = 0.85
+"""The objective for the first token: twice what the longest recorded prompts take on an idle engine (0.43 s)."""
+GAP_S: Final = 0.1
 """The objective for the mean time between tokens of an answer: half as long again as all slots take beside a prompt."""
 PRICE: Final = Price(input=250_000_000, output=2_000_000_000)
 """Of the cloud, in nano-dollars per million tokens: the mid tier of the example configurations."""

@@ -79,8 +79,8 @@ def measure(bench: Workbench, peers: tuple[Peer, ...], rounds: int, seconds: flo
                 step.progress((turn + 1) / (rounds * len(KINDS)))
         found = document(measured, [each for each in started if isinstance(each, Missing)])
         found["elsewhere"] = own.elsewhere() - elsewhere
-    with bench.console.step("Decisions for prompts of growing length"):
-        return {**found, "decision": decisions()}
+    with bench.console.step("Decisions for prompts of growing length, and of the gate"):
+        return {**found, **decisions()}
 
 
 def _end(_number: int, _frame: object) -> None:

@@ -97,8 +97,14 @@ def load(port: int, body: bytes, seconds: float, connections: int) -> Load:
 
 
 def decisions() -> dict[str, Any]:
-    """Time of policy + classify + route for prompts of up to 8,000 tokens, in a process of its own."""
-    command = [sys.executable, str(HERE / "overhead_decisions.py")]
+    """Time of policy + classify + route for prompts of up to 8,000 tokens, and of the gate beside up to 63 others, each
+    in a process of its own.
+    """
+    return {"decision": _printed("overhead_decisions.py"), "gate": _printed("overhead_gate.py")}
+
+
+def _printed(script: str) -> dict[str, Any]:
+    command = [sys.executable, str(HERE / script)]
     found: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return found
 

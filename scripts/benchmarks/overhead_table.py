@@ -55,6 +55,10 @@ def table(found: Document) -> str:
         f"CPU of the decision for {tokens:>4} tokens: {median} µs, p99 {worst} µs."
         for tokens, (median, worst) in found["decision"].items()
     ]
+    lines += [
+        f"CPU of the gate's decision beside {others:>2} others: {median} µs, p99 {worst} µs."
+        for others, (median, worst) in found["gate"].items()
+    ]
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""The CPU engine under thousands of short requests, many of them given up at random: does it end as it began?
+"""The CPU engine under thousands of requests, most of them short, many given up: does it end as it began?
 
 usage: scripts/bench soak [--count N] [--seed N]
 
@@ -27,7 +27,7 @@ from scripts.benchmarks.run_gateway import free_port, memory_mb, running
 from scripts.benchmarks.soak_load import Tally, soak
 from scripts.tooling.console import terminal_console
 
-PARALLEL, CONTEXT = 8, 512
+PARALLEL, CONTEXT = 8, 1024
 GROWTH_MB, GROWTH_SHARE = 8.0, 0.03
 """Memory is flat if it grows by no more than the greater of the two."""
 
@@ -43,6 +43,8 @@ class Outcome(NamedTuple):
     rest: Mapping[str, float]
     still: Tally
     memory_mb: tuple[float, float]
+    aside: int = 0
+    """Prompt tokens of long prompts that were evaluated aside."""
 
 
 def main() -> None:
@@ -93,7 +95,8 @@ def run(model: pathlib.Path, count: int, seed: int, heard: Callable[[Tally], Non
             tally = asyncio.run(soak(base, count, seed, done))
             rest = at_rest(base)
             still = asyncio.run(soak(base, PARALLEL, seed + 1, lambda _tally: None))
-            return Outcome(tally, rest, still, (early[0], memory_mb([pid])))
+            page = httpx.get(f"{base}/metrics", timeout=30, trust_env=False).text
+            return Outcome(tally, rest, still, (early[0], memory_mb([pid])), aside_tokens(page))
 
 
 def at_rest(base: str) -> dict[str, float]:
@@ -106,6 +109,12 @@ def at_rest(base: str) -> dict[str, float]:
             break
         pause.wait(_REST_S)
     return found
+
+
+def aside_tokens(page: str) -> int:
+    """How many prompt tokens were evaluated aside, from a page of metrics."""
+    rows = [line.rpartition(" ") for line in page.splitlines()]
+    return sum(int(float(value)) for key, _, value in rows if key.startswith("forebay:prompt_tokens_aside_total{"))
 
 
 def gauges(page: str) -> dict[str, float]:
@@ -138,6 +147,7 @@ def told(outcome: Outcome) -> str:
     early, late = outcome.memory_mb
     return (
         f"{counted(outcome.tally)} Memory {early:.1f} MiB after a fifth, {late:.1f} at the end. "
+        f"{outcome.aside:,} prompt tokens were evaluated aside. "
         f"Left in use: {', '.join(f'{name} {value:g}' for name, value in outcome.rest.items())}."
     )
 

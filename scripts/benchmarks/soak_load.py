@@ -1,4 +1,4 @@
-"""Thousands of short requests to an engine, many of them given up at random, and what became of them."""
+"""Thousands of requests to an engine, most of them short, many given up at random, and what became of them."""
 
 import asyncio
 import json
@@ -13,6 +13,8 @@ from scripts.benchmarks.engine_prompts import words
 
 CLIENTS = 24
 _GIVEN_UP, _PATIENCE_S, _END_S = 0.4, 0.3, 300.0
+_LONG = 0.04
+"""So many prompts are long enough to be evaluated aside."""
 
 
 @dataclass
@@ -51,9 +53,10 @@ async def soak(base: str, count: int, seed: int, told: Callable[[Tally], None]) 
 
 def asked(draw: random.Random, number: int) -> tuple[dict[str, Any], float | None]:
     """A request, and after how many seconds whoever asks goes away; None is never."""
+    size = draw.randint(540, 760) if draw.random() < _LONG else draw.randint(1, 40)
     body: dict[str, Any] = {
         "model": "bench",
-        "messages": [{"role": "user", "content": words(draw.randint(1, 40), f"{number}")}],
+        "messages": [{"role": "user", "content": words(size, f"{number}")}],
         "max_tokens": draw.randint(1, 12),
         "temperature": draw.choice((0.0, 0.8)),
         "stream": draw.random() < 0.7,

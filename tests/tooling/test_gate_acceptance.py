@@ -16,10 +16,10 @@ from scripts.benchmarks.gate_measure import OURS, Ground, ground, policies
 from scripts.benchmarks.gate_record import read
 from scripts.benchmarks.gate_scenarios import SCENARIOS
 from scripts.benchmarks.gate_simulation import Simulation
-from scripts.benchmarks.gate_traffic import HELD_OUT, paced, stretch
+from scripts.benchmarks.gate_traffic import FRESH, HELD_OUT, paced, stretch
 from scripts.benchmarks.gate_world import Load
 
-Run = Callable[[str, str], Figures]
+Run = Callable[..., Figures]
 
 
 @pytest.fixture(scope="module")
@@ -30,19 +30,19 @@ def basis() -> Ground:
 
 @pytest.fixture(scope="module")
 def run(basis: Ground) -> Run:
-    """A scenario with a policy: figures over all held-out stretches."""
+    """A scenario with a policy: figures over all held-out stretches, or over others."""
     makers = policies(basis.machine)
-    known: dict[tuple[str, str], Figures] = {}
+    known: dict[tuple[str, str, tuple[int, ...]], Figures] = {}
 
-    def measured(scenario: str, policy: str) -> Figures:
-        if (scenario, policy) not in known:
+    def measured(scenario: str, policy: str, stretches: tuple[int, ...] = HELD_OUT) -> Figures:
+        if (scenario, policy, stretches) not in known:
             runs = []
-            for number in HELD_OUT:
+            for number in stretches:
                 load = SCENARIOS[scenario].load(stretch(number), basis.capacity)
-                one = Simulation(basis.machine, load, makers[policy](), number)
+                one = Simulation(basis.machine, load, makers[policy](load), number)
                 runs.append(figures(one.run(), load.speeds))
-            known[scenario, policy] = mean(runs)
-        return known[scenario, policy]
+            known[scenario, policy, stretches] = mean(runs)
+        return known[scenario, policy, stretches]
 
     return measured
 
@@ -65,7 +65,7 @@ def open_bound(scenario: str, reason: str, *more: str) -> ParameterSet:
         "long",
         "hog",
         "throttle",
-        open_bound("drift", "1.6 %: the first forecasts of every new speed are still those of the last one"),
+        "drift",
         "square",
         "hang",
     ],
@@ -78,12 +78,27 @@ def test_promises_are_kept_whatever_comes(run: Run, scenario: str) -> None:
     assert run(scenario, OURS).missed_settled <= 1.0
 
 
+_BY_STEPS = "the forecast takes the prompts before it as one amount, and the engine reads them step by step"
+
+
 @pytest.mark.parametrize(
-    "scenario", [open_bound("steady", "3.7 %: a prompt of 465 tokens takes more than half of its 3 s")]
+    "scenario",
+    [
+        "steady",
+        open_bound("hog", f"1.43 %: {_BY_STEPS}"),
+        open_bound("throttle", f"1.49 %: {_BY_STEPS}"),
+        open_bound("drift", f"1.57 %: {_BY_STEPS}"),
+        open_bound("square", f"1.13 %: {_BY_STEPS}"),
+    ],
 )
-def test_half_of_the_capacity_hardly_spills(run: Run, scenario: str) -> None:
+def test_promises_are_kept_where_nothing_was_set_by_it(run: Run, scenario: str) -> None:
+    """The same on stretches that nobody looked at before all was set: the gate suits the others better than these."""
+    assert run(scenario, OURS, FRESH).missed_settled <= 1.0
+
+
+def test_half_of_the_capacity_hardly_spills(run: Run) -> None:
     """1: at most 2 % of a steady load."""
-    assert run(scenario, OURS).spilled <= 2.0
+    assert run("steady", OURS).spilled <= 2.0
 
 
 @pytest.mark.parametrize(
@@ -111,10 +126,14 @@ def test_at_constant_speed_little_is_lost_to_the_best_fixed_setting(run: Run, sc
 @pytest.mark.parametrize(
     ("scenario", "fixed"),
     [
-        open_bound("hog", "1.6 %: it is slow for an eighth of the time only", "two flags 6, 0.4"),
+        open_bound(
+            "hog", "3.6 %: to be beside those that miss 5 %, ours would have to keep 64.9 %, not 60", "static 3"
+        ),
+        # Not even the clairvoyant keeps more than 66.6 % there, beside a setting that keeps 65.7 and misses 4.6.
         open_bound("throttle", "1.6 %: one speed for long, and a setting that fits it", "two flags 6, 0.3"),
-        ("drift", "static 3"),
-        open_bound("square", "2.3 %: the setting that fits the slower half keeps as much", "two flags 6, 0.3"),
+        ("drift", "static 4"),
+        # Of 70.1 % that the clairvoyant keeps ours would have to keep 69.7, and keeps 63.
+        open_bound("square", "1.7 %: the setting that fits the slower half keeps as much", "two flags 6, 0.3"),
     ],
 )
 def test_when_the_engine_slows_down_no_fixed_setting_keeps_its_promises(run: Run, scenario: str, fixed: str) -> None:
@@ -127,10 +146,24 @@ def test_when_the_engine_slows_down_no_fixed_setting_keeps_its_promises(run: Run
     assert theirs.missed >= 5 * ours.missed
 
 
+@pytest.mark.parametrize(
+    "fixed", ["static 3", "static 4", "static 6", "two flags 6, 0.3", "two flags 6, 0.4", "two flags 8, 0.3"]
+)
+def test_no_one_setting_keeps_its_promises_whatever_slows_the_engine_down(run: Run, fixed: str) -> None:
+    """What issue 6 asks, where a fixed setting is set once: whoever sets it does not know whether another process, a
+    hot chip or a slow drift is going to come. Over these three, whichever keeps as many tokens as ours, within two
+    points, breaks five promises in a hundred and more. (The others of the sweep let in more, and break more.)
+    """
+    slow = ("hog", "throttle", "drift")
+    ours, theirs = (mean([run(scenario, policy) for scenario in slow]) for policy in (OURS, fixed))
+    assert ours.missed_settled <= 1.0
+    assert theirs.kept_tokens < ours.kept_tokens - 2 or theirs.missed >= 5
+
+
 def test_no_more_than_the_slots_are_under_way(basis: Ground) -> None:
     """4: sixty at once are never more than eight on the engine, and each of them ends somewhere."""
     load = SCENARIOS["burst"].load(stretch(HELD_OUT[0]), basis.capacity)
-    served = Simulation(basis.machine, load, policies(basis.machine)[OURS](), 1).run()
+    served = Simulation(basis.machine, load, policies(basis.machine)[OURS](load), 1).run()
     spans = [(each.sent, (each.last or 0) - basis.machine.law.way) for each in served if each.sent is not None]
     for at, _ in spans:
         assert sum(sent <= at < last - 1e-9 for sent, last in spans) <= basis.machine.slots
@@ -144,9 +177,9 @@ def test_after_a_step_the_gate_opens_again(basis: Ground) -> None:
     for number in HELD_OUT:
         load = SCENARIOS["step"].load(stretch(number), basis.capacity)
         calm = [each for each in load.arrivals if each.at >= load.arrivals[300].at + 5.0]
-        served = Simulation(basis.machine, load, make(), number).run()
+        served = Simulation(basis.machine, load, make(load), number).run()
         after += sum(not each.local for each in served[-len(calm) :])
-        alone += sum(not each.local for each in Simulation(basis.machine, Load(calm), make(), number).run())
+        alone += sum(not each.local for each in Simulation(basis.machine, Load(calm), make(load), number).run())
     assert after <= alone + 0.02 * 100 * len(HELD_OUT)
 
 
@@ -155,7 +188,7 @@ def test_a_flood_of_batch_work_leaves_the_others_their_first_tokens(basis: Groun
     alone = SCENARIOS["0.5x"].load(stretch(HELD_OUT[1]), basis.capacity)
     flood = alone._replace(batch=paced(stretch(HELD_OUT[2]), 3 * basis.capacity))
     make = policies(basis.machine)[OURS]
-    calm, flooded = (Simulation(basis.machine, each, make(), 1).run() for each in (alone, flood))
+    calm, flooded = (Simulation(basis.machine, each, make(each), 1).run() for each in (alone, flood))
     mine = [each for each in flooded if each.priority is Priority.INTERACTIVE]
     assert len(mine) == len(calm)
     kept = [each for each in mine if each.local]

@@ -8,15 +8,16 @@ import pytest
 
 from gateway.types import Priority
 from scripts.benchmarks.gate_baselines import Gradient2, NoGate, ScrapeThreshold, StaticCap, TwoFlags
+from scripts.benchmarks.gate_clairvoyant import Clairvoyant
 from scripts.benchmarks.gate_engine import Law
 from scripts.benchmarks.gate_figures import difference, figures
 from scripts.benchmarks.gate_fit import error, fit, replay
-from scripts.benchmarks.gate_measure import OURS, Ground, Plan, best, measure, policies, simulated
+from scripts.benchmarks.gate_measure import OURS, Ground, Plan, best, careful, measure, policies, simulated
 from scripts.benchmarks.gate_record import Recorded, parts, read, record, write
 from scripts.benchmarks.gate_scenarios import SCENARIOS, capacity
 from scripts.benchmarks.gate_simulation import Simulation
 from scripts.benchmarks.gate_table import table
-from scripts.benchmarks.gate_traffic import HELD_OUT, TUNING, Arrival, paced, stretch
+from scripts.benchmarks.gate_traffic import FRESH, HELD_OUT, TUNING, Arrival, paced, stretch
 from scripts.benchmarks.gate_world import (
     GAP_S,
     Gauges,
@@ -28,7 +29,7 @@ from scripts.benchmarks.gate_world import (
     Verdict,
 )
 
-LAW = Law(step=0.02, sequence=0.003, context=1e-6, prompt=0.004, way=0.01)
+LAW = Law(step=0.02, sequence=0.003, context=1e-6, call=0.02, prompt=0.004, way=0.01)
 MACHINE = Machine(LAW, slots=8, context=1024)
 
 
@@ -44,9 +45,9 @@ def served(first: float, last: float, *, answer: int = 11, local: bool = True, a
 
 
 def test_stretches_are_those_of_the_trace_scaled() -> None:
-    """Ten of 400 requests; the first prompt of 1,093 tokens is one of 69; tuning and reporting share none."""
-    assert not set(TUNING) & set(HELD_OUT)
-    for number in (*TUNING, *HELD_OUT):
+    """Nineteen of 400 requests; the first prompt of 1,093 tokens is one of 69; tuning and reporting share none."""
+    assert sorted((*TUNING, *HELD_OUT, *FRESH)) == list(range(19))
+    for number in (*TUNING, *HELD_OUT, *FRESH):
         found = stretch(number)
         assert len(found) == 400
         assert found == sorted(found, key=lambda each: each.at)
@@ -83,7 +84,7 @@ def test_a_slower_engine_takes_longer_and_a_stopped_one_waits() -> None:
 def test_a_law_is_found_again_in_what_it_made() -> None:
     """From a recording made by a known law, and it foretells requests that it was not fitted to."""
     rows = [Recorded(each.at, each.prompt, each.answer, 0.0, 0.0) for each in paced(stretch(1)[:60], 1.0)]
-    true = Law(step=0.006, sequence=0.008, context=1e-6, prompt=0.005, way=0.02)
+    true = Law(step=0.006, sequence=0.003, context=4e-6, call=0.004, prompt=0.002, way=0.01)
     found = fit(replay(rows, true))
     assert found.prompt == pytest.approx(true.prompt, rel=0.1)
     others = [Recorded(each.at, each.prompt, each.answer, 0.0, 0.0) for each in paced(stretch(5)[:60], 0.8)]
@@ -158,6 +159,32 @@ def test_gradient2_closes_when_first_tokens_take_longer() -> None:
         for number in inside:
             one.ended(number, now)
     assert 8 <= admitted <= 12
+
+
+def test_who_knows_everything_breaks_no_promise_and_sees_what_comes() -> None:
+    """On an engine that loses most of its speed for a while, and of three that come at once to one that is idle. Nobody
+    comes after the last, who has the first token just when it was foretold.
+    """
+    hog = SCENARIOS["hog"].load(stretch(TUNING[0])[:120], capacity(MACHINE, TUNING[:1]))
+    for load, least, most in ((hog, 40, 119), (Load([Arrival(0.0, "conv", 20, 3)] * 3), 3, 3)):
+        found = Simulation(MACHINE, load, Clairvoyant(MACHINE, load), 0).run()
+        kept = [each for each in found if each.local]
+        assert least <= len(kept) <= most
+        assert not any(each.missed for each in kept)
+        assert kept[-1].first_s == pytest.approx(kept[-1].foretold)
+
+
+def test_the_most_careful_setting_is_one_that_keeps_as_many_tokens() -> None:
+    """Within two points of ours; one that keeps fewer breaks fewer promises, and does not count."""
+    figures = {
+        OURS: {"kept_tokens": 60.0, "missed": 0.5},
+        "static 3": {"kept_tokens": 57.9, "missed": 1.0},
+        "static 4": {"kept_tokens": 58.1, "missed": 6.0},
+        "two flags 8, 0.5": {"kept_tokens": 70.0, "missed": 5.0},
+    }
+    assert careful({"policies": figures}, ("static", "two flags")) == "two flags 8, 0.5"
+    assert careful({"policies": figures}, ("static",)) == "static 4"
+    assert careful({"policies": figures}, ("gradient",)) is None
 
 
 def test_figures_are_shares_of_what_was_offered_and_misses_of_what_was_kept() -> None:

@@ -113,7 +113,7 @@ def test_who_cannot_be_installed_or_started_gets_a_row_that_says_why(bench: Work
     assert isinstance(absent, Missing)
     assert absent.version == "2.0"
     assert absent.why.startswith("not installed: ")
-    assert "not installed: " in table({**document(Rounds((), 1), [absent]), "elsewhere": 0, "decision": {}})
+    assert "not installed: " in table({**document(Rounds((), 1), [absent]), "elsewhere": 0, "decision": {}, "gate": {}})
 
 
 def test_a_peer_sees_nothing_of_this_persons_environment(bench: Workbench, tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_forebay_and_its_peers_stand_in_one_table(figures: Mapping[str, Any]) ->
 
 def test_what_another_tier_answered_is_said() -> None:
     """It costs something else: without log-probabilities to score, and with a price."""
-    found = {**document(Rounds((), 1), []), "elsewhere": 3, "decision": {}}
+    found = {**document(Rounds((), 1), []), "elsewhere": 3, "decision": {}, "gate": {}}
     assert "no measure of it: 3 requests" in table(found)
     assert "no measure" not in table({**found, "elsewhere": 0})
 
@@ -233,3 +233,4 @@ def test_forebay_stays_within_what_it_may_cost(figures: Mapping[str, Any]) -> No
     assert {kind: auto[kind]["cpu_us"] for kind in LIMITS_US if auto[kind]["cpu_us"] > LIMITS_US[kind]} == {}
     assert auto["memory_mb"]["at_rest"] <= 120
     assert {tokens: took for tokens, took in figures["decision"].items() if took[1] > 5_000} == {}
+    assert {others: took for others, took in figures["gate"].items() if took[0] > 500} == {}

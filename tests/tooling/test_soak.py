@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.benchmarks.soak import Outcome, gauges, problems, run, told
+from scripts.benchmarks.soak import Outcome, aside_tokens, gauges, problems, run, told
 from scripts.benchmarks.soak_load import Tally, asked, problem_of
 
 REST = {"num_requests_running": 0.0, "num_requests_waiting": 0.0, "kv_cache_usage_perc": 0.0}
@@ -69,6 +69,8 @@ def test_the_gauges_are_read_from_the_page() -> None:
     """Of all that is on it, what is in use."""
     page = '# TYPE x gauge\nvllm:num_requests_running{model_name="a b"} 2.0\nvllm:num_requests_swapped{} 1\n'
     assert gauges(page) == {"num_requests_running": 2.0}
+    assert aside_tokens(page) == 0
+    assert aside_tokens(page + 'forebay:prompt_tokens_aside_total{model_name="a b"} 640.0\n') == 640
 
 
 def test_what_is_asked_is_varied_and_can_be_asked_again() -> None:
@@ -78,4 +80,5 @@ def test_what_is_asked_is_varied_and_can_be_asked_again() -> None:
     assert many == [asked(draw, number) for number in range(200)]
     assert 40 < sum(patience is not None for _, patience in many) < 120
     assert {body["n"] for body, _ in many} == {1, 2}
+    assert 2 < sum(len(body["messages"][0]["content"].split()) > 512 for body, _ in many) < 20
     assert {body["stream"] for body, _ in many} == {True, False}
