@@ -107,8 +107,11 @@ def test_a_free_choice_goes_up_by_capability(apis: Stack, strict: FaultServer) -
 
 
 def test_no_choice_at_all_stays_on_the_box(apis: Stack, strict: FaultServer) -> None:
-    """`tool_choice: none` needs nobody who can call."""
-    answer = apis.chat(text=QUESTION, headers=TO_LIGHT, tools=TOOLS, tool_choice="none", max_tokens=8)
+    """`tool_choice: none` needs nobody who can call.
+
+    Not sampled: at temperature 1 some answers of the small model are too doubtful to be kept, and go up for that.
+    """
+    answer = apis.chat(text=QUESTION, headers=TO_LIGHT, tools=TOOLS, tool_choice="none", max_tokens=8, temperature=0)
     assert answer.headers["x-forebay-backend"] == "local"
     assert strict.calls() == ()
 
