@@ -45,7 +45,8 @@ class Canary:
     model: str | None = None
     """The name that it must list; None takes the first that it lists."""
     prompt_tokens: int = 0
-    """Size of a second prompt, given as token numbers, which not every server takes; 0 is none."""
+    """Size of a second prompt, given as token numbers, which not every server takes, and answered by two tokens with
+    their log-probabilities; 0 is none."""
 
 
 class _Trouble(Struct):
@@ -142,7 +143,9 @@ class EngineProbe:
         if runner == "pooling":
             path, body = "/v1/embeddings", msgspec.json.encode({"model": model, "input": prompt})
         else:
-            path, body = "/v1/completions", _text(model, prompt)
+            # Sampled, scored and gone on with, as real ones are: a server may compile for each of these when first
+            # asked, for longer than an engine may stand still.
+            path, body = "/v1/completions", _text(model, prompt, max_tokens=2, temperature=1, logprobs=1)
         why = _judged(path, runner, await self._ask(path, body))
         return why and f"a prompt of {tokens} tokens: {why}"
 
@@ -178,8 +181,8 @@ def _question(runner: Runner, model: str) -> tuple[str, bytes]:
     return "/v1/chat/completions", msgspec.json.encode(body)
 
 
-def _text(model: str, prompt: str | list[int]) -> bytes:
-    return msgspec.json.encode({"model": model, "prompt": prompt, "max_tokens": 1, "temperature": 0})
+def _text(model: str, prompt: str | list[int], **more: int) -> bytes:
+    return msgspec.json.encode({"model": model, "prompt": prompt, "max_tokens": 1, "temperature": 0, **more})
 
 
 def long_prompt(tokens: int) -> list[int]:

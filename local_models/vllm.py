@@ -103,8 +103,8 @@ class Vllm:
         return (sys.executable, "-I", str(guard), str(os.getpid()), *words)
 
     def canary(self, spec: EngineSpec) -> Canary:
-        """One token, and then a prompt of 512, or of as many as a request may have."""
-        return Canary(spec.runner, spec.model, min(_CANARY_TOKENS, spec.context - 1))
+        """One token, and then a prompt of 512, or of as many as two tokens leave room for."""
+        return Canary(spec.runner, spec.model, min(_CANARY_TOKENS, spec.context - 2))
 
     async def build(self, spec: EngineSpec) -> Build | None:
         """What the program says it is; None where it says nothing. Raises OSError when it cannot be run."""

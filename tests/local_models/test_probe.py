@@ -1,5 +1,6 @@
 """What counts as an answer of an engine that has just come up."""
 
+import json
 from itertools import pairwise
 
 import httpx
@@ -83,6 +84,20 @@ async def test_a_pooling_engine_proves_itself_with_a_vector(vector: list[float |
         verdict = await EngineProbe("http://engine", http).canary(Canary("pooling"))
     assert verdict.ok == (not why)
     assert verdict.why.startswith(why)
+
+
+async def test_a_longer_canary_is_sampled_and_scored() -> None:
+    """What a server compiles at the first such request is there before anybody's request has to wait for it."""
+    asked: list[dict[str, object]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(json.loads(request.content or "{}"))
+        return httpx.Response(200, json=MODELS if request.url.path == "/v1/models" else ONE_TOKEN)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
+        assert (await EngineProbe("http://engine", http).canary(Canary(prompt_tokens=9))).ok
+    last = asked[-1]
+    assert (last["max_tokens"], last["temperature"], last["logprobs"]) == (2, 1, 1)
 
 
 @pytest.mark.parametrize("tokens", [1, 511, 512])

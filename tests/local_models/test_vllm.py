@@ -146,7 +146,7 @@ async def test_an_interpreter_is_asked_what_is_installed_in_it(tmp_path: Path) -
         await Vllm().command(msgspec.structs.replace(SPEC, python="/nowhere/python"), PLACE)
 
 
-@pytest.mark.parametrize(("context", "tokens"), [(16384, 512), (513, 512), (512, 511), (256, 255)])
+@pytest.mark.parametrize(("context", "tokens"), [(16384, 512), (514, 512), (513, 511), (256, 254)])
 def test_the_second_canary_is_as_long_as_the_context_allows(context: int, tokens: int) -> None:
     """512 tokens, and one more for the answer; by the name it is to be served under."""
     spec = msgspec.structs.replace(SPEC, context=context)
