@@ -47,9 +47,9 @@ class GateDecision(Struct, frozen=True, kw_only=True):
 class GateReport(Struct, frozen=True, kw_only=True):
     """One engine. `prompt_rate` are prompt tokens per second, None before any was seen; `reach` the most that were seen
     at once; `backlog` those that are to be read. `band` and `strictness` are as in a decision; `hold_s` is how long a
-    slot is usually held. `beside` is the share of the rate that is left beside others, `crowd` beside many streams, and
-    `overtaken` how far shorter prompts overtake longer ones, from 0 to 1. `speed` is that of its GPUs, `fenced`: it
-    stands still. `counts` are decisions by outcome.
+    slot is usually held. `beside` is the share of the rate that is left beside few streams, `crowd` beside many, and
+    `overtaken` how far shorter prompts overtake longer ones, from 0 to 1. `speed` is that of its GPUs, `cadence` that
+    of its tokens as a share of the usual one. `fenced`: it stands still. `counts` are decisions by outcome.
     """
 
     state: GateState
@@ -63,6 +63,7 @@ class GateReport(Struct, frozen=True, kw_only=True):
     hold_s: float
     fenced: bool
     speed: float
+    cadence: float
     beside: float
     crowd: float
     overtaken: float

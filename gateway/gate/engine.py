@@ -22,7 +22,6 @@ from gateway.gate.health import STALL_FACTOR, Health
 from gateway.gate.inflight import InFlight
 from gateway.gate.others import gives_way
 from gateway.gate.rates import NOTHING, Learnt, Rates
-from gateway.types import Priority
 
 MISSES: Final = 0.005
 """The share of broken promises that strictness steers to: well below the one in a hundred that is allowed."""
@@ -89,8 +88,7 @@ class EngineGate:
         """What becomes of it now; `patience_s` is how long it may go on waiting, `ahead` how many wait before it."""
         flight = self.flight
         flight.settle(now)
-        rate = self.rates.rate(beside=flight.running > 0, crowd=flight.crowd(ask.priority))
-        flight.reading.advance(now, rate, self.rates.overtaken)
+        flight.reading.advance(now, self.rates.among(flight.streams(ask.priority)), self.rates.overtaken)
         count = len(flight)
         self._headroom.arrived(ask.priority, ask.first_s, now, flight.above(ask.priority, itself=True))
         slots, most_s = self._headroom.room(ask.priority, self._slots, now, flight.above(ask.priority))
@@ -134,23 +132,26 @@ class EngineGate:
             gap_s=None if self.flight.pauses(ask.priority) else ask.gap_s,
             work=seen.work,
             priority=ask.priority,
-            beside=seen.beside,
-            crowd=seen.crowd,
+            reading_s=seen.reading_s,
             cost_nano=choice.price_nano,
             streamed=ask.streamed,
             telling=ask.streamed,
             listening_since=now,
         )
-        if seen.beside:
-            rate = self.rates.rate(beside=True, crowd=seen.crowd)
-            for other, tokens in self.flight.reading.delays(ask.prompt, ask.priority):
-                other.later_s += tokens / rate
+        rate = self.rates.among(self.flight.streams(ask.priority) + 1)
+        for other, tokens in self.flight.reading.delays(ask.prompt, ask.priority):
+            other.later_s += tokens / rate
         self.flight.send(number, entry)
         return entry
 
     def token(self, number: int, now: float, count: int = 1) -> None:
         """It has its next tokens, or the whole answer, whose tokens nobody saw come."""
+        cadence = self.flight.cadence
+        before = cadence.speed
         entry = self.flight.token(number, now, count)
+        if cadence.speed != before:
+            # Prompts will be read as much faster or slower, before any first token tells.
+            self.rates.prompt_rate *= cadence.speed / before
         if self.health.progressed(now):
             self.flight.disturb()
         if entry.tokens == count and entry.telling and not entry.overtaken:
@@ -181,8 +182,7 @@ class EngineGate:
         unread = sum(each.prompt for each in unheard)
         if not unheard or rates.unknown(unread):
             return False
-        rate = rates.rate(beside=flight.running > 0, crowd=flight.crowd(Priority.BATCH))
-        work_s = unread / rate + max(each.foretold_gap_s for each in unheard)
+        work_s = unread / rates.among(flight.running) + max(each.foretold_gap_s for each in unheard)
         factor = max(STALL_FACTOR, rates.first.most)
         return health.stands_still(work_s, factor, now, flight.listening_since)
 
@@ -200,6 +200,7 @@ class EngineGate:
     def see_speed(self, speed: float) -> None:
         """Its GPUs have another clock: it will be slower or faster by as much, before any first token tells."""
         self.rates.prompt_rate *= speed / self.speed
+        self.flight.cadence.expect(speed / self.speed)
         self.speed = speed
 
     def clears_in(self, ahead: int) -> float:

@@ -1,10 +1,14 @@
 """A request under way at an engine, with what was foretold and promised of it."""
 
 import math
+from typing import Final
 
 from msgspec import Struct
 
 from gateway.types import Priority
+
+ReadingTimes = tuple[float, float, float]
+ALONE: Final[ReadingTimes] = (1.0, 0.0, 0.0)
 
 
 class Entry(Struct):
@@ -29,10 +33,8 @@ class Entry(Struct):
     """Whether it gets hardly a token while more urgent ones are served: what is between its tokens tells nothing."""
     cost_nano: float = 0.0
     """What somebody else would have taken for it; 0 where nobody else might."""
-    beside: bool = False
-    """Whether others were under way when it was sent."""
-    crowd: bool = False
-    """Whether many streams were."""
+    reading_s: ReadingTimes = ALONE
+    """What was foretold of reading: seconds alone, beside few streams and beside many."""
     later_s: float = 0.0
     """What prompts take that were sent after it, and may be read before it."""
     left: float = 0.0
@@ -40,6 +42,8 @@ class Entry(Struct):
     streamed: bool = True
     """Whether its tokens are told as they come. That of a whole answer is taken to begin when it was foretold to."""
     first_at: float | None = None
+    last_at: float = 0.0
+    """When its latest token came; before there is one it means nothing."""
     tokens: int = 0
     telling: bool = True
     """Whether what comes of it says anything about forecasts: not if the engine stood still meanwhile."""

@@ -5,6 +5,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from gateway.gate.entries import ALONE, ReadingTimes
 from gateway.gate.inflight import InFlight
 from gateway.gate.others import harm
 from gateway.gate.rates import Rates, margin
@@ -38,8 +39,8 @@ class Forecast(Struct, frozen=True, kw_only=True):
     are expected to lose by it: see `others.harm`.
 
     `delay` is by how much the oldest request that waits for its first token is over its own forecast (1: not at all).
-    `work`: prompt tokens to be read before its first one, `beside` others, or a `crowd` of streams. `guess`: so many
-    were never seen, which makes nobody late.
+    `work`: prompt tokens to be read before its first one, and `reading_s` what that takes alone, beside few streams and
+    beside many. `guess`: so many were never seen, which makes nobody late.
     """
 
     first_s: float
@@ -49,8 +50,7 @@ class Forecast(Struct, frozen=True, kw_only=True):
     late: float
     work: int = 0
     guess: bool = False
-    beside: bool = False
-    crowd: bool = False
+    reading_s: ReadingTimes = ALONE
     harm_nano: float = 0.0
 
 
@@ -62,12 +62,13 @@ def wait_for_slot(count: int, slots: int, hold_s: float) -> float:
 def forecast(ask: Ask, flight: InFlight, rates: Rates, slot_s: float, now: float, price: float = 0.0) -> Forecast:
     """The forecast for a request that has to wait for a slot for so long, and that costs `price` elsewhere.
 
-    What is left of the prompts before it and its own are read at the learnt rate. If the oldest of them is overdue, the
+    What is left of the prompts before it and its own are read at the learnt rate, the slower the more of those before
+    it have become streams. If the oldest of them is overdue, the
     engine is slower than was learnt by at least as much.
     """
-    beside, crowd = flight.beside(ask.priority), flight.crowd(ask.priority)
-    work = flight.reading.ahead(ask.prompt, rates.overtaken, ask.priority)
-    first_s = max(_LEAST_S, work / rates.rate(beside=beside, crowd=crowd) + slot_s)
+    work, earlier = flight.reading.ahead(ask.prompt, rates.overtaken, ask.priority)
+    reading_s = rates.reading_s(work, ask.prompt, earlier, flight.streams(ask.priority))
+    first_s = max(_LEAST_S, sum(reading_s) + slot_s)
     oldest = flight.before(ask.priority)
     delay = 1.0 if oldest is None else max(1.0, (now - oldest.sent_at) / rates.foretold_s(oldest))
     gap_s = flight.gap(now, more=1, priority=ask.priority)
@@ -85,7 +86,6 @@ def forecast(ask: Ask, flight: InFlight, rates: Rates, slot_s: float, now: float
         late=late,
         work=math.ceil(work),
         guess=guess,
-        beside=beside,
-        crowd=crowd,
+        reading_s=reading_s,
         harm_nano=harm(ask.prompt, ask.priority, flight, rates, price, now) if price else 0.0,
     )

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable
 from typing import Final
 
+from gateway.gate.cadence import MANY, Cadence
 from gateway.gate.entries import Entry
 from gateway.gate.reading import Reading
 from gateway.types import Priority
@@ -13,8 +14,6 @@ _WINDOW_S: Final = 1.0
 """How far back the time between tokens is looked at."""
 _OWN_STREAMS: Final = 4.0
 """What a step costs before any stream, in streams: the time between tokens grows with this plus their number."""
-_FEW: Final = 2
-"""So many streams are held up for a prompt as a whole; see `local_models.llama.shares`."""
 _TELLING: Final = 0.5
 """A stream without a token for so much of that time tells something too."""
 _GRAIN_S: Final = 0.005
@@ -41,8 +40,10 @@ class InFlight:
         self.backlog = 0
         """Prompt tokens of requests without a first token."""
         self.reading = Reading(by_priority=by_priority)
+        self.cadence = Cadence()
         self._entries: dict[int, Entry] = {}
         self._counts = [0 for _ in Priority]
+        self._streams = [0 for _ in Priority]
         self._unstarted: dict[int, Entry] = {}
         self._fresh: dict[int, Entry] = {}
         self._silent: list[tuple[float, int]] = []
@@ -51,6 +52,7 @@ class InFlight:
         self._stream_s = 0.0
         self._tokens = 0.0
         self._at = 0.0
+        self._changed_at = 0.0  # since when as many have streamed, and prompts been read or not
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -69,15 +71,9 @@ class InFlight:
         """Whether a request of this class gets hardly a token while there are others above it."""
         return self._by_priority and priority < Priority.NORMAL
 
-    def beside(self, priority: Priority) -> bool:
-        """Whether there is anybody who would be served at the same time as a request of this class."""
-        if not self._by_priority:
-            return bool(self._entries)
-        return self.above(priority, itself=True) > 0
-
-    def crowd(self, priority: Priority) -> bool:
-        """Whether there are more streams than an engine holds up for the prompt of a request of this class."""
-        return self.running > _FEW and (not self._by_priority or self.above(priority, itself=True) > _FEW)
+    def streams(self, priority: Priority) -> int:
+        """Streams that are served at the same time as the prompt of a request of this class."""
+        return sum(self._streams[priority:]) if self._by_priority else self.running
 
     def above(self, priority: Priority, *, itself: bool = False) -> int:
         """How many requests of the classes above this one are under way, or of `itself` and above."""
@@ -117,6 +113,8 @@ class InFlight:
         # Whoever is in front of it is served first, answer and all, however much longer that takes.
         entry.overtaken = entry.pauses and self._front.count > 0
         self._side(entry).count += 1
+        if not self.backlog:
+            self._changed_at = entry.sent_at
         self.backlog += entry.prompt
         self.reading.add(number, entry)
         if entry.streamed:
@@ -133,18 +131,21 @@ class InFlight:
         if entry.first_at is None:
             self._pass(now)
             entry.first_at = now
-            self._shrink(number, entry)
+            self._shrink(number, entry, now)
             self._side(entry).running += 1
+            self._streams[entry.priority] += 1
             del self._unstarted[number]
             self._fresh[number] = entry
             self._count(entry, count - 1)
         else:
             if now - self._at > _GRAIN_S:
                 self._pass(now)
+                self._tell(entry, now, count)
             self._count(entry, count)
             if self._fresh:
                 self._fresh.pop(number, None)
         entry.tokens += count
+        entry.last_at = now
         return entry
 
     def listen(self, entry: Entry, now: float) -> None:
@@ -169,8 +170,10 @@ class InFlight:
         if not entry.streamed:
             self._begin_silent(number, entry, now)
         elif self._unstarted.pop(number, None) is not None:
-            self._shrink(number, entry)
+            self._shrink(number, entry, now)
         else:
+            self._changed_at = now
+            self._streams[entry.priority] -= 1
             side.running -= 1
             side.resting -= entry.resting
             self._fresh.pop(number, None)
@@ -213,12 +216,22 @@ class InFlight:
         if not entry.pauses or not self._front.count:
             self._tokens += tokens
 
+    def _tell(self, entry: Entry, now: float, count: int) -> None:
+        """The time since its last token tells how fast the engine is, if that was spent on nothing else."""
+        since, streams = entry.last_at, self.running
+        if self.backlog or now - since <= _GRAIN_S or not entry.telling or entry.listening_since > since + _GRAIN_S:
+            return
+        if (streams < MANY and self._changed_at > since) or (entry.pauses and self._front.count):
+            return
+        self.cadence.told((now - since) / count, streams)
+
     def _begin_silent(self, number: int, entry: Entry, now: float) -> None:
         if entry.first_at is None:
             entry.first_at = now
-            self._shrink(number, entry)
+            self._shrink(number, entry, now)
 
-    def _shrink(self, number: int, entry: Entry) -> None:
+    def _shrink(self, number: int, entry: Entry, now: float) -> None:
+        self._changed_at = now
         self.backlog -= entry.prompt
         self.reading.drop(number)
 

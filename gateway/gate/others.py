@@ -18,8 +18,9 @@ def harm(prompt: int, priority: Priority, flight: InFlight, rates: Rates, price:
     lost = 0.0
     if not rates.overtaken:
         return lost
-    rate, reading, band = rates.rate(beside=True, crowd=flight.crowd(priority)), flight.reading, rates.first
-    most_s = (reading.left + 2 * prompt) / rate
+    reading, band, streams = flight.reading, rates.first, flight.streams(priority)
+    rate, then = rates.among(streams), rates.among(streams + 1)
+    most_s = (reading.left + 2 * prompt) / then
     for entry, tokens in reading.delays(prompt, priority):
         if entry.first_s is None:
             continue
@@ -27,8 +28,10 @@ def harm(prompt: int, priority: Priority, flight: InFlight, rates: Rates, price:
         limit = entry.arrived_at + entry.first_s - now + more
         if limit >= band.most * (most_s + more):
             continue
-        first_s = reading.until(entry) / rate + more
-        chance = band.exceeds(first_s + rates.overtaken * tokens / rate, limit) - band.exceeds(first_s, limit)
+        until = reading.until(entry)
+        first_s = until / rate + more
+        later_s = rates.overtaken * ((until + tokens) / then - until / rate)
+        chance = band.exceeds(first_s + later_s, limit) - band.exceeds(first_s, limit)
         lost += chance * (entry.cost_nano or price)
     return lost
 

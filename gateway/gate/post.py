@@ -171,6 +171,7 @@ class Post:
             hold_s=gate.hold_s,
             fenced=gate.health.fenced,
             speed=gate.speed,
+            cadence=flight.cadence.speed,
             beside=rates.beside,
             crowd=rates.crowd,
             overtaken=rates.overtaken,

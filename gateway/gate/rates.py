@@ -1,12 +1,13 @@
 """How fast an engine reads prompts, learnt from what was sent to it, and how wrong its forecasts are."""
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
 
 from gateway.gate.band import ErrorBand
-from gateway.gate.entries import Entry
+from gateway.gate.entries import Entry, ReadingTimes
 
 _LEAST_STEP, _MORE_STEP, _SMOOTHING = 0.02, 0.3, 0.1
 """The rate follows errors that have one sign in large steps, and others in small ones (Trigg and Leach, 1967)."""
@@ -25,8 +26,10 @@ _GAP_MARGIN, _GAP_MARGIN_S = 0.7, 0.05
 """The same for times between tokens: a prompt that is read in between is many times a token of one stream, and little
 of what many take."""
 _BESIDE, _CROWD, _BESIDE_LEAST, _BESIDE_STEP = 0.7, 0.5, 0.1, 0.02
-"""An engine's speed beside others as a share of that alone, and beside many: the first guesses, the least that is
+"""An engine's speed beside few streams as a share of that alone, and beside many: the first guesses, the least that is
 believed, and by how much of an error they follow."""
+_FEW: Final = 2
+"""So many streams are held up for a prompt as a whole; see `local_models.llama.shares`."""
 _OVERTAKEN_STEP: Final = 0.1
 _MANY: Final = 8
 """The mean time between fewer tokens than these hangs on a single step."""
@@ -39,8 +42,8 @@ _FAR: Final = 4.0
 class Learnt(Struct, frozen=True, kw_only=True):
     """What outlives a restart: prompt tokens per second, and the ratios of both error bands.
 
-    `reach`: the most prompt tokens that were seen to be read. `beside`: the share of the rate that is left beside other
-    requests, and `crowd` beside many streams. `overtaken`: how far prompts are overtaken by shorter ones that come
+    `reach`: the most prompt tokens that were seen to be read. `beside`: the share of the rate that is left beside few
+    streams, and `crowd` beside many. `overtaken`: how far prompts are overtaken by shorter ones that come
     later, from 0 to 1. Not strictness, which belongs to the load of the hour.
     """
 
@@ -60,7 +63,7 @@ NOTHING: Final = Learnt(rate=_FASTEST, reach=0.0)
 class Rates:
     """Prompt tokens per second, and the error bands of both forecasts.
 
-    Three rates, alone, beside others and beside many streams: engines hold few of them up for a prompt, and read it in
+    Three rates, alone, beside few streams and beside many: engines hold few of them up for a prompt, and read it in
     small pieces beside many. The band has the difference that is left.
     """
 
@@ -92,9 +95,24 @@ class Rates:
         """Whether it happens that streams are held up for longer than they were promised between two tokens."""
         return self._stalled > _STALLS
 
-    def rate(self, *, beside: bool, crowd: bool) -> float:
-        """Prompt tokens per second, alone, beside others, or beside a crowd of streams."""
-        return self.prompt_rate * (self.crowd if crowd else self.beside if beside else 1.0)
+    def among(self, streams: int) -> float:
+        """Prompt tokens per second, beside so many streams."""
+        return self.prompt_rate * (self.crowd if streams > _FEW else self.beside if streams else 1.0)
+
+    def reading_s(self, work: float, prompt: int, earlier: Sequence[float], streams: int) -> ReadingTimes:
+        """How long so much is read alone, beside few streams and beside many, the last of it being a `prompt`. It
+        begins beside so many streams, and the `earlier` prompts become some more, one after the other.
+        """
+        if not earlier:
+            whole = work / self.among(streams)
+            return (0.0, 0.0, whole) if streams > _FEW else (0.0, whole, 0.0) if streams else (whole, 0.0, 0.0)
+        tokens = [0.0, 0.0, 0.0]
+        for left in (*earlier, prompt):
+            tokens[2 if streams > _FEW else 1 if streams else 0] += left
+            streams += 1
+        alone, few, many = tokens
+        per_token = work / (self.prompt_rate * (alone + few + many or 1.0))
+        return alone * per_token, few * per_token / self.beside, many * per_token / self.crowd
 
     def foretold_s(self, entry: Entry) -> float:
         """Seconds to its first token, by what was foretold when it was sent, and by what has overtaken it since."""
@@ -124,10 +142,10 @@ class Rates:
         self._spread += _SMOOTHING * (abs(error) - self._spread)
         step = _LEAST_STEP + _MORE_STEP * abs(self._bias) / self._spread
         self.prompt_rate = min(_FASTEST, max(_SLOWEST, self.prompt_rate * math.exp(-step * error)))
-        if not entry.crowd:
-            self.beside = _share(self.beside, -error if entry.beside else error)
-        if entry.crowd or not entry.beside:
-            self.crowd = _share(self.crowd, -error if entry.crowd else error)
+        alone, few, many = entry.reading_s
+        whole = alone + few + many or 1.0
+        self.beside = _share(self.beside, error * (alone - few) / whole)
+        self.crowd = _share(self.crowd, error * (alone - many) / whole)
         step = _OVERTAKEN_STEP * entry.later_s / told
         self.overtaken = min(1.0, max(0.0, self.overtaken + step * error))
 

@@ -5,7 +5,7 @@ that are read meanwhile the longest waiting prompt gets at least half, and the s
 lets short prompts overtake (`overtaken`, from 0: first come, first served, to 1: as `local_models.llama.shares` does).
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from itertools import islice
 from typing import Final
 
@@ -73,14 +73,20 @@ class Reading:
             self._more(first, -done * (1 - share))
             tokens -= done
 
-    def ahead(self, prompt: int, overtaken: float, priority: Priority) -> float:
-        """Tokens to be read before a new prompt has been, its own among them."""
+    def ahead(self, prompt: int, overtaken: float, priority: Priority) -> tuple[float, Sequence[float]]:
+        """Tokens to be read before a new prompt has been, its own among them; and what is left of each of those that
+        end before it does, in that order: they are streams then.
+        """
         prompts, left = self._before(priority)
         every = left + prompt
-        if not overtaken or not prompts:
-            return every
-        shorter = sum(each.left for each in prompts[1:] if each.left <= prompt)
-        return every - overtaken * (every - min(every, 2 * (prompt + shorter)))
+        if not prompts:
+            return every, ()
+        if not overtaken:
+            return every, [each.left for each in prompts]
+        earlier = [each.left for each in prompts if each.left <= prompt]
+        shorter = sum(earlier) - (prompts[0].left if prompts[0].left <= prompt else 0.0)
+        earlier.sort()
+        return every - overtaken * (every - min(every, 2 * (prompt + shorter))), earlier
 
     def until(self, entry: Entry) -> float:
         """Tokens to be read before its first one, as far as it is overtaken by all that are shorter."""

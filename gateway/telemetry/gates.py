@@ -20,6 +20,7 @@ _FIGURES = MappingProxyType(
         "hold_s": ("forebay_gate_hold_seconds", "How long a slot is usually held."),
         "fenced": ("forebay_gate_fenced", "1 while an engine stands still."),
         "speed": ("forebay_gate_speed_ratio", "Speed of the GPUs that an engine runs on, as a share of the highest."),
+        "cadence": ("forebay_gate_cadence_ratio", "Speed by the time between tokens, as a share of the usual one."),
     }
 )
 

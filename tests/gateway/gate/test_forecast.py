@@ -9,7 +9,7 @@ from gateway.gate.forecast import Ask, forecast, wait_for_slot
 from gateway.gate.inflight import InFlight
 from gateway.gate.rates import Learnt, Rates
 
-LEARNT = Learnt(rate=200.0, beside=1.0)
+LEARNT = Learnt(rate=200.0, beside=1.0, crowd=1.0)
 ASK = Ask(prompt=100, arrived_at=10.0, first_s=2.0, gap_s=0.1)
 
 
@@ -32,14 +32,16 @@ def test_prompts_before_it_and_its_own_are_read_at_the_rate() -> None:
 
 
 def test_what_has_been_read_meanwhile_is_not_waited_for() -> None:
-    """After a quarter of a second half of a prompt that takes half a second is left; beside others all takes longer."""
+    """After a quarter of a second half of a prompt that takes half a second is left; when it is a stream, the next one
+    takes longer.
+    """
     flight, rates = InFlight(), Rates(Learnt(rate=200.0, beside=0.5))
     assert forecast(ASK, flight, rates, 0.0, 10.0).first_s == pytest.approx(0.5)
     flight.reading.advance(10.0, 200.0, 1.0)
     flight.send(0, sent(10.0))
-    assert forecast(ASK, flight, rates, 0.0, 10.0).first_s == pytest.approx(2.0)
+    assert forecast(ASK, flight, rates, 0.0, 10.0).first_s == pytest.approx(1.5)
     flight.reading.advance(10.25, 200.0, 1.0)
-    assert forecast(ASK, flight, rates, 0.0, 10.25).first_s == pytest.approx(1.5)
+    assert forecast(ASK, flight, rates, 0.0, 10.25).first_s == pytest.approx(1.25)
 
 
 def test_beside_a_crowd_of_streams_a_prompt_takes_longer() -> None:
@@ -49,6 +51,20 @@ def test_beside_a_crowd_of_streams_a_prompt_takes_longer() -> None:
         assert forecast(ASK, flight, rates, 0.0, 10.0).first_s == pytest.approx(first_s)
         flight.send(number, sent(10.0))
         flight.token(number, 10.0)
+
+
+def test_prompts_before_it_are_streams_by_then() -> None:
+    """Three of half a second: the first is read alone, the next two beside one and two streams, and its own beside
+    three. One that it overtakes is none by then.
+    """
+    rates = Rates(Learnt(rate=200.0, beside=0.5, crowd=0.25, overtaken=0.0))
+    flight = InFlight()
+    for number in range(3):
+        flight.send(number, sent(10.0))
+    assert forecast(ASK, flight, rates, 0.0, 10.0).reading_s == pytest.approx((0.5, 2.0, 2.0))
+    rates = Rates(Learnt(rate=200.0, beside=0.5, crowd=0.25))
+    short = Ask(prompt=20, arrived_at=10.0, first_s=3.0, gap_s=None)
+    assert forecast(short, flight, rates, 0.0, 10.0).reading_s == pytest.approx((0.2, 0.0, 0.0))
 
 
 def test_who_was_overtaken_is_not_overdue() -> None:

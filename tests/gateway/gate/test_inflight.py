@@ -37,18 +37,19 @@ def test_the_ledger_sums_to_nothing_when_all_is_over() -> None:
     assert (len(flight), flight.running, flight.backlog) == (0, 0, 0)
 
 
-def test_a_crowd_are_more_streams_than_are_held_up_for_a_prompt() -> None:
-    """Three; prompts that are read meanwhile are none, nor are streams that an engine has wait for who is urgent."""
+def test_streams_are_those_that_are_served_with_it() -> None:
+    """Prompts that are read are none, nor are streams that an engine has wait for who is urgent."""
     for by_priority in (False, True):
         flight = InFlight(by_priority=by_priority)
         for number in range(4):
             flight.send(number, entry())
-        assert not flight.crowd(Priority.NORMAL)
+        assert flight.streams(Priority.NORMAL) == 0
         for number in range(3):
-            assert not flight.crowd(Priority.NORMAL)
             flight.token(number, 0.1)
-        assert flight.crowd(Priority.NORMAL)
-        assert flight.crowd(Priority.INTERACTIVE) is not by_priority
+        assert flight.streams(Priority.BATCH) == flight.streams(Priority.NORMAL) == 3
+        assert flight.streams(Priority.INTERACTIVE) == (0 if by_priority else 3)
+        flight.end(0, 0.2)
+        assert flight.streams(Priority.NORMAL) == 2
 
 
 def test_the_gap_is_that_of_now() -> None:
@@ -143,26 +144,26 @@ def test_a_standstill_leaves_no_trace_in_the_gap() -> None:
 
 
 @pytest.mark.parametrize(
-    ("by_priority", "priority", "oldest", "beside"),
+    ("by_priority", "priority", "oldest"),
     [
-        (False, Priority.INTERACTIVE, 0.0, True),
-        (True, Priority.INTERACTIVE, None, False),
-        (True, Priority.NORMAL, 1.0, True),
-        (True, Priority.BATCH, 0.0, True),
+        (False, Priority.INTERACTIVE, 0.0),
+        (True, Priority.INTERACTIVE, None),
+        (True, Priority.NORMAL, 1.0),
+        (True, Priority.BATCH, 0.0),
     ],
 )
 def test_where_who_is_urgent_goes_first_only_as_urgent_ones_stand_before_him(
-    *, by_priority: bool, priority: Priority, oldest: float | None, beside: bool
+    *, by_priority: bool, priority: Priority, oldest: float | None
 ) -> None:
-    """Neither are others waited for, nor is anything done beside them."""
+    """Others are not waited for."""
     flight = InFlight(by_priority=by_priority)
     for number, each in enumerate((Priority.BATCH, Priority.NORMAL)):
         flight.send(number, structs.replace(entry(sent_at=float(number)), priority=each))
     found = flight.before(priority)
-    assert (None if found is None else found.sent_at, flight.beside(priority)) == (oldest, beside)
+    assert (None if found is None else found.sent_at) == oldest
     for number in range(2):
         flight.end(number, 4.0)
-    assert (flight.before(priority), flight.beside(priority)) == (None, False)
+    assert flight.before(priority) is None
 
 
 @pytest.mark.parametrize(
@@ -209,3 +210,52 @@ def test_alone_those_who_pause_have_a_gap_like_others() -> None:
     flight.token(2, 9.0)
     flight.end(2, 9.0)
     assert go_on(9.0) == pytest.approx(0.1 * 7 / 6, rel=0.1)
+
+
+def speed_after(flight: InFlight, gaps: list[float], streams: int = 2, first: int = 0) -> float:
+    """So many streams whose tokens come with these times between them; their number and times go on from `first`."""
+    now = 1000.0 * first
+    for number in range(first, first + streams):
+        flight.send(number, entry(sent_at=now))
+        flight.token(number, now)
+    for gap in gaps:
+        now += gap
+        for number in range(first, first + streams):
+            flight.listen(flight.token(number, now), now)
+    for number in range(first, first + streams):
+        flight.end(number, now)
+    return flight.cadence.speed
+
+
+def test_streams_tell_how_fast_the_engine_is() -> None:
+    """Half as fast from one token to the next: within twenty of them most of that is known."""
+    flight = InFlight()
+    assert speed_after(flight, [0.03] * 50) == 1
+    assert speed_after(flight, [0.06] * 20, first=10) < 0.65
+    assert speed_after(flight, [0.03] * 40, first=20) > 0.85
+
+
+def test_what_has_another_reason_tells_nothing_of_the_speed() -> None:
+    """A prompt that is read meanwhile, a client that does not listen, a stream more, an engine that stood still."""
+    flight = InFlight()
+    speed_after(flight, [0.03] * 50)
+    flight.send(5, entry(sent_at=9_000.0))
+    assert speed_after(flight, [0.09] * 50, first=10) == 1
+    flight.end(5, 19_000.0)
+    assert speed_after(flight, [0.09] * 9, streams=5, first=20) == 1
+    for number, late in enumerate((0.0, 0.08)):
+        flight.send(number, entry(sent_at=30_000.0))
+        one, now = flight.token(number, 30_000.0), 30_000.0
+        for _ in range(30):
+            flight.rest(one, now)
+            flight.listen(one, now + late)
+            now += 0.03 + late
+            flight.token(number, now)
+        flight.end(number, now)
+        assert flight.cadence.speed == pytest.approx(1)
+    flight.send(2, entry(sent_at=40_000.0))
+    flight.token(2, 40_000.0)
+    flight.disturb()
+    for place in range(1, 30):
+        flight.token(2, 40_000.0 + place * 0.5)
+    assert flight.cadence.speed == pytest.approx(1)

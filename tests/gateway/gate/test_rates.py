@@ -119,20 +119,22 @@ def test_what_comes_at_once_leaves_an_unknown_engine_unknown() -> None:
     assert [rates.unknown(work) for work in (80, 81)] == [False, True], "and yet a second without a token is odd"
 
 
-def sent(rates: Rates, took: float, *, beside: bool, crowd: bool = False, later_s: float = 0.0) -> None:
-    """A prompt of 200 tokens that was foretold by what is known has its first token after so long."""
+def sent(rates: Rates, took: float, streams: int = 0, later_s: float = 0.0) -> None:
+    """A prompt of 200 tokens that was foretold by what is known, beside so many streams, has its first token after so
+    long.
+    """
+    reading_s = rates.reading_s(200, 200, (), streams)
     rates.began(
         Entry(
             prompt=200,
             arrived_at=0.0,
             sent_at=0.0,
-            foretold_s=200 / rates.rate(beside=beside, crowd=crowd),
+            foretold_s=sum(reading_s),
             foretold_gap_s=0.0,
             first_s=3.0,
             gap_s=None,
             work=200,
-            beside=beside,
-            crowd=crowd,
+            reading_s=reading_s,
             later_s=later_s,
             first_at=took,
             tokens=1,
@@ -141,15 +143,15 @@ def sent(rates: Rates, took: float, *, beside: bool, crowd: bool = False, later_
 
 
 def test_all_rates_are_found() -> None:
-    """An engine that reads 400 tokens a second alone, 200 beside others and 100 beside many; then half of that."""
+    """An engine that reads 400 tokens a second alone, 200 beside two streams and 100 beside many; then half of that."""
     rates = Rates(Learnt(rate=300.0))
     for slower, rounds in ((1.0, 300), (2.0, 60)):
         for _ in range(rounds):
-            sent(rates, slower * 0.5, beside=False)
-            sent(rates, slower * 1.0, beside=True)
-            sent(rates, slower * 2.0, beside=True, crowd=True)
-        alone, beside = rates.rate(beside=False, crowd=False), rates.rate(beside=True, crowd=False)
-        assert rates.rate(beside=True, crowd=True) / alone == pytest.approx(0.25, rel=0.15)
+            sent(rates, slower * 0.5)
+            sent(rates, slower * 1.0, 2)
+            sent(rates, slower * 2.0, 3)
+        alone, beside = rates.among(0), rates.among(2)
+        assert rates.among(3) / alone == pytest.approx(0.25, rel=0.15)
         assert beside / alone == pytest.approx(0.5, rel=0.15)
         assert alone == pytest.approx(400 / slower, rel=0.15)
 
@@ -174,8 +176,8 @@ def test_whether_prompts_are_overtaken_is_found(overtaking: float, found: float)
     """Half of the prompts saw a second of others come after them, which delayed their first token or did not."""
     rates = Rates(Learnt(rate=200.0, beside=1.0, overtaken=0.5))
     for _ in range(200):
-        sent(rates, 1.0, beside=True)
-        sent(rates, 1.0 + overtaking, beside=True, later_s=1.0)
+        sent(rates, 1.0, 1)
+        sent(rates, 1.0 + overtaking, 1, later_s=1.0)
     assert rates.overtaken == pytest.approx(found, abs=0.1)
 
 
@@ -184,7 +186,7 @@ def test_a_step_more_does_not_spoil_what_is_known_of_long_ones() -> None:
     rates = Rates(Learnt(rate=500.0, beside=1.0, first=(1.0,) * 100))
     for _ in range(100):
         rates.prompt_rate = 500.0
-        sent(rates, 0.8, beside=False)
+        sent(rates, 0.8)
     more = margin(3.0)
     assert rates.first.exceeds(2.0 + more, 2.4 + more) > 0.9
     assert rates.first.exceeds(2.0 + more, 3.2 + more) < 0.01

@@ -55,11 +55,11 @@ def test_what_has_its_first_token_is_gone() -> None:
 def test_a_short_prompt_waits_for_less() -> None:
     """It is read beside the longest waiting one, and after those that are shorter; in order it waits for all."""
     found, _ = reading(400, 300, 40)
-    assert found.ahead(50, 1.0, USUAL) == 2 * (50 + 40)
-    assert found.ahead(50, 0.0, USUAL) == 790
-    assert found.ahead(50, 0.5, USUAL) == pytest.approx((180 + 790) / 2)
-    assert found.ahead(500, 1.0, USUAL) == 1_240
-    assert Reading().ahead(50, 1.0, USUAL) == 50
+    assert found.ahead(50, 1.0, USUAL) == (2 * (50 + 40), [40])
+    assert found.ahead(50, 0.0, USUAL) == (790, [400, 300, 40])
+    assert found.ahead(50, 0.5, USUAL)[0] == pytest.approx((180 + 790) / 2)
+    assert found.ahead(500, 1.0, USUAL) == (1_240, [40, 300, 400])
+    assert Reading().ahead(50, 1.0, USUAL) == (50, ())
 
 
 def test_who_is_longer_is_delayed() -> None:
@@ -93,7 +93,7 @@ def test_where_the_urgent_are_served_first_only_their_equals_and_betters_count()
     }
     for number, entry in enumerate(entries.values()):
         found.add(number, entry)
-    assert [found.ahead(50, 0.0, priority) for priority in (BATCH, USUAL, URGENT)] == [750, 350, 150]
+    assert [found.ahead(50, 0.0, priority)[0] for priority in (BATCH, USUAL, URGENT)] == [750, 350, 150]
     assert [entry.priority for entry, _ in found.delays(50, USUAL)] == [USUAL]
     assert found.until(entries[USUAL]) == 300
     assert [entry.overtaken for entry in entries.values()] == [True, True, False]

@@ -37,6 +37,7 @@ async def test_every_term_of_the_last_decision_is_told() -> None:
     assert "observed_first_s" not in told
     assert found[at("forebay_gate_prompt_rate", engine="small")] == 100.0
     assert found[at("forebay_gate_backlog_tokens", engine="small")] == 50.0
+    assert found[at("forebay_gate_cadence_ratio", engine="small")] == 1.0
     for outcome in ("admit", "spill"):
         assert found[at("forebay_gate_decisions_total", engine="small", outcome=outcome)] == 1.0
     permit.token(1)
