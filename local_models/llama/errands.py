@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from local_models.llama.aside import Aside
 from local_models.llama.jobs import Errand, Evaluated
-from local_models.llama.scheduler import Row, Scheduler
+from local_models.llama.rows import Row
+from local_models.llama.scheduler import Scheduler
 from local_models.llama.sequence import Sequence
 from local_models.llama.streams import Streams
 

@@ -33,7 +33,8 @@ from local_models.llama.jobs import (
 )
 from local_models.llama.model import Vocabulary
 from local_models.llama.preemption import PREEMPTED
-from local_models.llama.scheduler import Ready, Row, Scheduler
+from local_models.llama.rows import Ready, Row
+from local_models.llama.scheduler import Scheduler
 from local_models.llama.seating import Start
 from local_models.llama.seats import Key
 from local_models.llama.sequence import Sequence
@@ -62,6 +63,7 @@ class Loop:
         self._clock = clock
         self._resting = False  # nothing but a prompt aside, or what waits for it
         self._calls: list[tuple[Row, ...]] = []  # of the step that is under way, the next one last
+        self._halves: list[tuple[Row, ...]] = []  # of a call that failed, before all others
         self._jobs: dict[int, Job] = {}
         self._began: set[int] = set()
         self._left: dict[int, int] = {}  # choices of each job that are not over
@@ -137,8 +139,8 @@ class Loop:
 
     def _next(self) -> tuple[Row, ...]:
         """The rows of the next call; none: the step is over. Whoever has been given up since it began is left out."""
-        while self._calls:
-            if rows := tuple(row for row in self._calls.pop() if row.slot in self._sequences):
+        while calls := self._halves or self._calls:
+            if rows := tuple(row for row in calls.pop() if row.slot in self._sequences):
                 return rows
         return ()
 
@@ -188,6 +190,7 @@ class Loop:
         """A prompt was evaluated aside: its sequence runs."""
         for ready in self._scheduler.advance((brought.row,), {brought.row.slot: brought.tokens}):
             self._generate(ready, brought.logits, self._clock())
+        self._calls = self._scheduler.rest(self._calls)
 
     def _decode(self, rows: tuple[Row, ...], ready: Callable[[], None]) -> None:
         """Evaluate the rows; if that fails its halves are the next calls, until what fails is a single sequence."""
@@ -207,7 +210,7 @@ class Loop:
         _logger.error("llama_decode failed with code %d for %d sequences", code, len(rows))
         middle = len(rows) // 2
         if middle:
-            self._calls += (rows[middle:], rows[:middle])
+            self._halves += (rows[middle:], rows[:middle])
         if not middle or not intact:
             self._decode_failed(rows, code)
 
@@ -230,6 +233,7 @@ class Loop:
         for place, one in enumerate(ready):
             assert logits is not None
             self._generate(one, logits[place], now)
+        self._calls = self._scheduler.rest(self._calls)
 
     def _generate(self, ready: Ready, row: NDArray[np.float32], now: float) -> None:
         if ready.slot not in self._sequences:

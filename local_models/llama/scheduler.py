@@ -20,8 +20,9 @@ One step of the owner thread (`worker`), and where this module decides:
         │            following   ──its leader is done──► running   (another choice of the same request: the prompt
         ▼                                                           is evaluated once and its KV copied)
     llama_decode     one call for the running sequences, then some for the prompts (see `apart`); after each of them
-        │            what came of it is told, so that nobody's first token waits for another's prompt. A call for those
-        │            whom nobody waits for ends early when somebody else comes (see `preemption`)
+        │            what came of it is told, so that nobody's first token waits for another's prompt; and whoever gets
+        │            his first one and goes on ends the step, so that his second does not either (see `cuts`). A call
+        │            for those whom nobody waits for ends early when somebody else comes (see `preemption`)
         ▼
      advance     which slots have a row of logits now
         │
@@ -35,36 +36,21 @@ from types import MappingProxyType
 from typing import Final
 
 import numpy as np
-from msgspec import Struct
 from numpy.typing import NDArray
 
 from local_models.llama.away import Away
+from local_models.llama.cuts import Cuts
 from local_models.llama.neighbours import move
 from local_models.llama.pace import Left, Pace, apart
 from local_models.llama.prefixes import Place, Prefixes
 from local_models.llama.priority import USUAL, Line, Turns
+from local_models.llama.rows import Ready, Row
 from local_models.llama.seating import Seating, Start
 from local_models.llama.seats import LEADING, Key, Phase, Seats
 from local_models.llama.shares import Shares, brief, share, unbroken
 
 _SETTLED: Final = frozenset((Phase.RUNNING, Phase.ASIDE))
 _NOTHING: Final[Mapping[int, NDArray[np.int32]]] = MappingProxyType({})
-
-
-class Row(Struct, frozen=True):
-    """Positions `start` to `stop` of the sequence in `slot`; with `samples`, the last one yields logits."""
-
-    slot: int
-    start: int
-    stop: int
-    samples: bool
-
-
-class Ready(Struct, frozen=True):
-    """A slot whose row of logits is there, and slots that continue from a copy of its prompt and the same row."""
-
-    slot: int
-    followers: tuple[int, ...]
 
 
 class Scheduler:
@@ -87,6 +73,7 @@ class Scheduler:
         self._seats = Seats(slots)
         self.away = Away(self._seats, shares)
         self._seating = Seating(self._seats, prefixes)
+        self._cuts = Cuts(self._seats)
         self._line = Line()
         self._turns = Turns()
         self._hurried = False  # a call for those whom nobody waits for has ended early, and none has got through since
@@ -185,10 +172,18 @@ class Scheduler:
         return tuple(sorted(rows, key=lambda row: row.slot))
 
     def apart(self, rows: tuple[Row, ...]) -> tuple[tuple[Row, ...], ...]:
-        """The rows of a batch by the calls of llama_decode that take them: running sequences first."""
+        """The rows of a batch by the calls of llama_decode that take them: running sequences first, then prompts of
+        which something was dropped before.
+        """
         running = tuple(row for row in rows if self._seats.runs(row.slot))
         prompts = [row for row in rows if not self._seats.runs(row.slot)]
-        return tuple(call for call in (running, *apart(prompts)) if call)
+        return tuple(call for call in (running, *self._cuts.order(apart(prompts))) if call)
+
+    def rest(self, calls: list[tuple[Row, ...]]) -> list[tuple[Row, ...]]:
+        """Of the calls that are left of a step those that are carried out, once the tokens of the last one are known
+        and whoever is done with them has left: all or none, and then the next step is planned at once.
+        """
+        return calls if self._turns.theirs else self._cuts.rest(calls)
 
     def yields(self, rows: tuple[Row, ...], priority: int) -> bool:
         """Whether this call of a step waits for somebody of this priority, who has just come and finds a slot."""
@@ -228,14 +223,17 @@ class Scheduler:
         `fed` has the tokens of the rows by slot; only the prefixes want to know them.
         """
         ready: list[Ready] = []
+        self._cuts.begun.clear()
         for row in rows:
             seat = self._seats[row.slot]
-            seat.length = row.stop
+            seat.length, seat.dropped = row.stop, False
             if self._prefixes is not None:
                 self._prefixes.feed(row.slot, row.start, fed[row.slot])
             if not row.samples:
                 continue
-            followers = self._seats.followers(seat.key.job) if seat.phase is Phase.PREFILLING else ()
+            first = seat.phase is Phase.PREFILLING
+            followers = self._seats.followers(seat.key.job) if first else ()
+            self._cuts.begun += (row.slot, *followers) if first else ()
             seat.phase = Phase.RUNNING
             for slot in followers:
                 follower = self._seats[slot]

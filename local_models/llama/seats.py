@@ -48,6 +48,8 @@ class Seat:
     """Awaiting: the slot that evaluates what both prompts begin with."""
     until: int = 0
     """Awaiting: how much that is."""
+    dropped: bool = False
+    """A piece of its prompt was planned and not evaluated, and none has been since; see `cuts`."""
 
     @property
     def left(self) -> int:

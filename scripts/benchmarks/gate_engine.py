@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from local_models.llama.scheduler import Row, Scheduler
+from local_models.llama.rows import Row
+from local_models.llama.scheduler import Scheduler
 from local_models.llama.seats import Key
 from local_models.llama.shares import Shares
 
@@ -84,7 +85,9 @@ class SimulatedEngine:
         """The call took so long; returns the tokens it made."""
         rows = self._calls.pop()
         self._scheduler.took(rows, seconds)
-        return [self._advance(ready.slot) for ready in self._scheduler.advance(rows)]
+        tokens = [self._advance(ready.slot) for ready in self._scheduler.advance(rows)]
+        self._calls = self._scheduler.rest(self._calls)
+        return tokens
 
     def _seconds(self, call: Sequence[Row]) -> float:
         """Running sequences have a call of their own."""

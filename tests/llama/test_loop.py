@@ -175,17 +175,40 @@ def test_the_share_of_a_prompt_follows_what_steps_take(model: Model) -> None:
 def test_a_first_token_is_told_before_others_prompts_are_evaluated(model: Model) -> None:
     """Of three prompts in one step, each a call of its own; and who gives up meanwhile is not evaluated any more."""
     bench = Bench(model, Shares(alone=192))
-    bench.send(*(bench.job(number, prompt=64) for number in (1, 2, 3)))
+    bench.send(*(bench.job(number, prompt=64, tokens=1) for number in (1, 2, 3)))
     bench.run()
     assert [bench.text(number) for number in (1, 2, 3)] == ["a", "", ""]
-    assert bench.streams.lengths == {0: 64}
+    assert not bench.streams.lengths
     assert bench.loop.snapshot().generation_tokens == 1
     bench.send(Cancel(2))
     bench.run()
     assert [bench.text(number) for number in (1, 2, 3)] == ["a", "", "c"]
-    assert bench.streams.lengths == {0: 64, 2: 64}
+    assert idle(bench)
+
+
+@pytest.mark.parametrize("choices", [1, 2])
+def test_a_second_token_does_not_wait_for_others_prompts_either(model: Model, choices: int) -> None:
+    """What was planned of them is planned anew, and what is said stays the same."""
+    bench = Bench(model, Shares(alone=192))
+    bench.send(bench.job(1, prompt=64, choices=choices), bench.job(2, prompt=64))
     bench.run(2)
-    assert (bench.text(1), bench.text(3)) == ("aaa", "ccc")
+    assert [bench.text(number) for number in (1, 2)] == ["aa", ""]
+    assert set(bench.streams.lengths) == set(range(choices))
+    bench.run(9)
+    assert [bench.text(number) for number in (1, 2)] == ["aaa", "abcd"[choices] * 3]
+    assert idle(bench)
+
+
+def test_what_fails_is_found_though_the_other_half_has_first_tokens(bench: Bench) -> None:
+    """A step that ended before it would have the same batch fail again, and again with whoever came next."""
+    bench.streams.fails = lambda fed: 1 if 1 in fed else 0
+    bench.send(bench.job(1), bench.job(2))
+    bench.run(3)
+    assert bench.text(1) == "a"
+    assert bench.of(2) == ["Began", "Broke", "Gone"]
+    bench.run(2)
+    assert bench.text(1) == "aaa"
+    assert idle(bench)
 
 
 def test_who_is_more_urgent_is_next_though_the_step_is_not_over(model: Model) -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from local_models.llama.pace import Left, Pace, apart
-from local_models.llama.scheduler import Row, Scheduler
+from local_models.llama.rows import Row
+from local_models.llama.scheduler import Scheduler
 from local_models.llama.seats import Key
 from local_models.llama.shares import Shares
 from tests.llama.machines import FLASH, LARGE, PLAIN, Machine

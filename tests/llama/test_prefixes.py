@@ -8,7 +8,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from numpy.typing import NDArray
 
 from local_models.llama.prefixes import Place, Prefixes, alike
-from local_models.llama.scheduler import Row, Scheduler
+from local_models.llama.rows import Row
+from local_models.llama.scheduler import Scheduler
 from local_models.llama.seats import Key
 from local_models.llama.shares import Shares
 

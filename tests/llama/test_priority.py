@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from local_models.llama.prefixes import Prefixes
 from local_models.llama.priority import IN_A_ROW, LENT_S, TURN_S, Line
-from local_models.llama.scheduler import Row, Scheduler
+from local_models.llama.rows import Row
+from local_models.llama.scheduler import Scheduler
 from local_models.llama.seats import Key
 from local_models.llama.shares import Shares
 from tests.llama.machines import FLASH, Machine
@@ -59,13 +60,16 @@ class Box:
         """Admit, and decode a batch; returns how many prompt tokens and how many of its answer each request got."""
         for start in self.scheduler.admit():
             self.seats[start.place.slot] = start.key.job
-        rows = self.scheduler.plan()
-        served = {self.seats[row.slot]: self._split(row) for row in rows}
-        for call in self.scheduler.apart(rows):
+        served: dict[int, tuple[int, int]] = {}
+        calls = [*reversed(self.scheduler.apart(self.scheduler.plan()))]
+        while calls:
+            call = calls.pop()
+            served |= {self.seats[row.slot]: self._split(row) for row in call}
             self.now += (seconds := self._seconds(call))
             self.scheduler.took(call, seconds)
             for ready in self.scheduler.advance(call, {row.slot: self._fed(row) for row in call}):
                 self._say(ready.slot)
+            calls = self.scheduler.rest(calls)
         return served
 
     def run(self, number: int) -> int:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from local_models.llama.scheduler import Ready, Row, Scheduler
+from local_models.llama.rows import Ready, Row
+from local_models.llama.scheduler import Scheduler
 from local_models.llama.seating import Start
 from local_models.llama.seats import Key
 from local_models.llama.shares import Shares, share

@@ -9,7 +9,7 @@ import pytest
 from gateway.types import Priority
 from scripts.benchmarks.gate_baselines import Gradient2, NoGate, ScrapeThreshold, StaticCap, TwoFlags
 from scripts.benchmarks.gate_clairvoyant import Clairvoyant
-from scripts.benchmarks.gate_engine import Law
+from scripts.benchmarks.gate_engine import Law, SimulatedEngine, Token
 from scripts.benchmarks.gate_figures import difference, figures
 from scripts.benchmarks.gate_fit import error, fit, replay
 from scripts.benchmarks.gate_measure import OURS, Ground, Plan, best, careful, measure, policies, simulated
@@ -68,6 +68,19 @@ def test_a_step_takes_what_the_law_says() -> None:
     (only,) = Simulation(MACHINE, Load([Arrival(0.0, "conv", 100, 3)]), NoGate(), 0).run()
     assert only.first == pytest.approx(0.02 + 0.4 + LAW.way)
     assert only.last == pytest.approx(only.first + 2 * 0.023, rel=0.01)
+
+
+def test_a_step_ends_for_a_second_token_as_the_engine_has_it() -> None:
+    """Of two prompts in one step the short one has two tokens before anything of the long one is read."""
+    engine = SimulatedEngine(8, 8192, LAW)
+    engine.ask(1, 400, 1)
+    engine.ask(2, 40, 3)
+    for seconds, token in (
+        (LAW.reading(40), Token(2, first=True, last=False)),
+        (LAW.running(1, 40), Token(2, first=False, last=False)),
+    ):
+        assert engine.begin() == pytest.approx(seconds)
+        assert engine.end(seconds) == [token]
 
 
 def test_a_slower_engine_takes_longer_and_a_stopped_one_waits() -> None:
