@@ -7,7 +7,7 @@
 A call with 64 to 128 tokens of a prompt takes 100 to 250 ms on two CPUs, and an answer of five tokens has no time to
 make up for it. Nothing of what is dropped has been evaluated, so it costs nothing. But short prompts go first, and if
 more of them came all the time no piece would ever be evaluated: so whoever's was dropped goes before them once it has
-its next one, and whoever has waited longest gets on in every other step at least.
+its next one, and of whoever has waited longest no two in a row are dropped.
 
 A step is carried out to its end for answers that are less urgent than usual, whose next token nobody waits for; and
 where it is the turn of those who were passed over (see `priority`), for that is short.
