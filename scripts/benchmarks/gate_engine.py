@@ -46,8 +46,11 @@ class Token(NamedTuple):
 class SimulatedEngine:
     """Requests in, tokens out, a call at a time."""
 
-    def __init__(self, slots: int, room: int, law: Law) -> None:
-        """`room` is how many tokens all slots hold together."""
+    def __init__(self, slots: int, room: int, law: Law, *, cuts: bool = True) -> None:
+        """`room` is how many tokens all slots hold together. Without `cuts` every step is carried out to its end, as by
+        the engine of the recording: what a call takes is the same.
+        """
+        self._cuts = cuts
         self._scheduler = Scheduler(slots, Shares())
         self._law = law
         self._room = room
@@ -86,7 +89,8 @@ class SimulatedEngine:
         rows = self._calls.pop()
         self._scheduler.took(rows, seconds)
         tokens = [self._advance(ready.slot) for ready in self._scheduler.advance(rows)]
-        self._calls = self._scheduler.rest(self._calls)
+        if self._cuts:
+            self._calls = self._scheduler.rest(self._calls)
         return tokens
 
     def _seconds(self, call: Sequence[Row]) -> float:

@@ -28,7 +28,7 @@ class FitError(NamedTuple):
 
 def replay(recording: Sequence[Recorded], law: Law) -> list[Recorded]:
     """The same requests at the same times, by the simulated engine."""
-    engine = SimulatedEngine(PARALLEL, PARALLEL * CONTEXT, law)
+    engine = SimulatedEngine(PARALLEL, PARALLEL * CONTEXT, law, cuts=False)
     firsts: dict[int, float] = {}
     lasts: dict[int, float] = {}
     now, asked = 0.0, 0

@@ -78,21 +78,9 @@ def test_promises_are_kept_whatever_comes(run: Run, scenario: str) -> None:
     assert run(scenario, OURS).missed_settled <= 1.0
 
 
-_BY_STEPS = "the forecast takes the prompts before it as one amount, and the engine reads them step by step"
-
-
-@pytest.mark.parametrize(
-    "scenario",
-    [
-        "steady",
-        open_bound("hog", f"1.43 %: {_BY_STEPS}"),
-        open_bound("throttle", f"1.49 %: {_BY_STEPS}"),
-        open_bound("drift", f"1.57 %: {_BY_STEPS}"),
-        open_bound("square", f"1.13 %: {_BY_STEPS}"),
-    ],
-)
+@pytest.mark.parametrize("scenario", ["steady", "1x", "hog", "throttle", "drift", "square"])
 def test_promises_are_kept_where_nothing_was_set_by_it(run: Run, scenario: str) -> None:
-    """The same on stretches that nobody looked at before all was set: the gate suits the others better than these."""
+    """The same on stretches that nobody looked at before all was set."""
     assert run(scenario, OURS, FRESH).missed_settled <= 1.0
 
 
@@ -126,14 +114,11 @@ def test_at_constant_speed_little_is_lost_to_the_best_fixed_setting(run: Run, sc
 @pytest.mark.parametrize(
     ("scenario", "fixed"),
     [
-        open_bound(
-            "hog", "3.6 %: to be beside those that miss 5 %, ours would have to keep 64.9 %, not 60", "static 3"
-        ),
-        # Not even the clairvoyant keeps more than 66.6 % there, beside a setting that keeps 65.7 and misses 4.6.
-        open_bound("throttle", "1.6 %: one speed for long, and a setting that fits it", "two flags 6, 0.3"),
+        # Another that keeps 62.4 % misses 4.6: to be beside none that misses less than 5, ours would have to keep 64.4.
+        open_bound("hog", "4.0 %: ours keeps 62.1 %, and the setting that fits the hog 61.3", "two flags 6, 0.3"),
+        open_bound("throttle", "1.8 %: one speed for long, and a setting that fits it", "two flags 8, 0.3"),
         ("drift", "static 4"),
-        # Of 70.1 % that the clairvoyant keeps ours would have to keep 69.7, and keeps 63.
-        open_bound("square", "1.7 %: the setting that fits the slower half keeps as much", "two flags 6, 0.3"),
+        open_bound("square", "2.4 %: the setting that fits the slower half keeps as much", "two flags 8, 0.3"),
     ],
 )
 def test_when_the_engine_slows_down_no_fixed_setting_keeps_its_promises(run: Run, scenario: str, fixed: str) -> None:
