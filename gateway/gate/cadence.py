@@ -28,7 +28,7 @@ _LEAST_SPREAD, _FIRST_SPREAD = 0.02, 0.2
 
 
 class Cadence:
-    """The speed of one engine, as a share of that when it was first looked at."""
+    """The speed of one engine, as a share of the usual one; what lasts becomes usual."""
 
     __slots__ = ("_bias", "_last", "_slow", "_spread", "_usual", "speed")
 

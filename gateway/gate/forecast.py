@@ -63,8 +63,7 @@ def forecast(ask: Ask, flight: InFlight, rates: Rates, slot_s: float, now: float
     """The forecast for a request that has to wait for a slot for so long, and that costs `price` elsewhere.
 
     What is left of the prompts before it and its own are read at the learnt rate, the slower the more of those before
-    it have become streams. If the oldest of them is overdue, the
-    engine is slower than was learnt by at least as much.
+    it have become streams. If the oldest of them is overdue, the engine is slower than was learnt by at least as much.
     """
     work, earlier = flight.reading.ahead(ask.prompt, rates.overtaken, ask.priority)
     reading_s = rates.reading_s(work, ask.prompt, earlier, flight.streams(ask.priority))
