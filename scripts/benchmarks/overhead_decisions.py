@@ -1,7 +1,9 @@
 """Decision time: policy, classification and routing of one request, for prompts of growing length.
 
 Prints JSON: microseconds of CPU at the median and at the 99th percentile, by prompt tokens. CPU, because the wall time
-of one in a hundred is what other programs on the machine make it.
+of one in a hundred is what other programs on the machine make it; and of each request the cheapest of three decisions,
+for on a virtual machine the time that its host takes away counts as CPU of whoever had it. A decision keeps nothing of
+these requests, so the 99th percentile is that of the prompts.
 """
 
 import json
@@ -17,6 +19,7 @@ from gateway.routing import RoutingTable
 from gateway.types import BackendSpec, Capability, Identity, SlaClass, Tier
 
 ROUNDS = 400
+TURNS = 3
 LENGTHS = (50, 500, 2000, 8000)
 _TEXT = """\
 please compare the quarterly revenue of both regions and explain why margin fell in 2023 if the contract clause 12.4
@@ -36,9 +39,12 @@ def main() -> None:
 
 
 def _cpu_us(decider: Decider, request: ChatRequest, identity: Identity) -> float:
-    began = time.thread_time()
-    decider.decide(request, identity, math.inf)
-    return (time.thread_time() - began) * 1e6
+    took = []
+    for _ in range(TURNS):
+        began = time.thread_time()
+        decider.decide(request, identity, math.inf)
+        took.append(time.thread_time() - began)
+    return min(took) * 1e6
 
 
 def _decider() -> Decider:
