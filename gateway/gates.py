@@ -11,10 +11,11 @@ class GateDecision(Struct, frozen=True, kw_only=True):
     `at` are Unix seconds, durations are seconds, `promised_*` are the objectives. `first_s` and `gap_s` are forecasts
     from the decision on: `work` prompt tokens were to be read before its first token, `slot_s` to be waited for a slot;
     the oldest request without a first token was over its forecast by the factor `delay`. `band` is the ratio of
-    observed to foretold that nine in ten stay below, `late` the chance that a promise is broken, by which strictness
-    multiplies; `harm_nano` is what those under way were expected to lose by it. `slots` are those of its class,
-    `ceiling` what health allowed. `observed_*` came of it, as far as it is known; `observed_first_s` is from its
-    arrival on. Where it was evicted, because the engine stood still, the forecasts are those by which it was let in.
+    observed to foretold that nine in ten stay below. `late` is the chance that the first token is, which `strictness`
+    multiplies, and `slow` that the time between tokens is longer than promised, which `gap_strictness` does;
+    `harm_nano` is what those under way were expected to lose by it. `slots` are those of its class, `ceiling` what
+    health allowed. `observed_*` came of it, as far as it is known; `observed_first_s` is from its arrival on. Where it
+    was evicted, because the engine stood still, the forecasts are those by which it was let in.
     """
 
     at: float
@@ -30,7 +31,9 @@ class GateDecision(Struct, frozen=True, kw_only=True):
     delay: float
     band: float
     late: float
+    slow: float
     strictness: float
+    gap_strictness: float
     free: bool
     in_use: int
     slots: int
@@ -46,10 +49,11 @@ class GateDecision(Struct, frozen=True, kw_only=True):
 
 class GateReport(Struct, frozen=True, kw_only=True):
     """One engine. `prompt_rate` are prompt tokens per second, None before any was seen; `reach` the most that were seen
-    at once; `backlog` those that are to be read. `band` and `strictness` are as in a decision; `hold_s` is how long a
-    slot is usually held. `beside` is the share of the rate that is left beside few streams, `crowd` beside many, and
-    `overtaken` how far shorter prompts overtake longer ones, from 0 to 1. `speed` is that of its GPUs, `cadence` that
-    of its tokens as a share of the usual one. `fenced`: it stands still. `counts` are decisions by outcome.
+    at once; `backlog` those that are to be read. `band`, `strictness` and `gap_strictness` are as in a decision;
+    `hold_s` is how long a slot is usually held. `beside` is the share of the rate that is left beside few streams,
+    `crowd` beside many, and `overtaken` how far shorter prompts overtake longer ones, from 0 to 1. `speed` is that of
+    its GPUs, `cadence` that of its tokens as a share of the usual one. `fenced`: it stands still. `counts` are
+    decisions by outcome.
     """
 
     state: GateState
@@ -60,6 +64,7 @@ class GateReport(Struct, frozen=True, kw_only=True):
     gap_s: float
     band: float
     strictness: float
+    gap_strictness: float
     hold_s: float
     fenced: bool
     speed: float

@@ -34,6 +34,7 @@ class GateLook(Struct, frozen=True, kw_only=True):
     gap_s: float
     band: float
     strictness: float
+    gap_strictness: float
     hold_s: float
     fenced: bool
     speed: float
@@ -79,7 +80,8 @@ def _line(each: GateDecision) -> str:
         f"  {_seconds(time.time() - each.at)} ago {each.outcome}: {each.priority}, {each.prompt} tokens, "
         f"{each.work} to be read; first token foretold {_seconds(each.first_s)}{guess}, promised "
         f"{_seconds(each.promised_first_s)}, observed {_seconds(each.observed_first_s)}; late {100 * each.late:.1f} % "
-        f"× {each.strictness:.2f}; {each.in_use} of {min(each.slots, each.ceiling)} slots in use; "
+        f"× {each.strictness:.2f}, slow {100 * each.slow:.1f} % × {each.gap_strictness:.2f}; "
+        f"{each.in_use} of {min(each.slots, each.ceiling)} slots in use; "
         f"here {_money(each.here_nano)}, elsewhere {_money(each.elsewhere_nano)}"
     )
 

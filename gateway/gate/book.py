@@ -23,6 +23,7 @@ class Decided(Struct, frozen=True):
     situation: Situation
     band: float
     strictness: float
+    gap_strictness: float
 
 
 class Book:
@@ -46,7 +47,8 @@ class Book:
                 entry,
                 gate.situation,
                 gate.rates.first.usual,
-                gate.strictness,
+                gate.strictness.late,
+                gate.strictness.slow,
             )
         )
 
@@ -73,7 +75,9 @@ def _told(each: Decided) -> GateDecision:
         delay=seen.delay,
         band=each.band,
         late=seen.late,
+        slow=seen.slow,
         strictness=each.strictness,
+        gap_strictness=each.gap_strictness,
         free=choice.free,
         in_use=situation.in_use,
         slots=situation.slots,

@@ -11,6 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from gateway.gate.forecast import Forecast
+from gateway.gate.strictness import Strictness
 
 LATENESS: Final = 9.0
 _LEAST_NANO: Final = 1_000
@@ -56,7 +57,7 @@ class Choice(Struct, frozen=True, kw_only=True):
 
 
 def choose(  # each is another stage's
-    seen: Forecast, elsewhere: Elsewhere | None, *, strictness: float, free: bool, patience_s: float, probe: bool
+    seen: Forecast, elsewhere: Elsewhere | None, *, strictness: Strictness, free: bool, patience_s: float, probe: bool
 ) -> Choice:
     """The cheapest outcome that is possible.
 
@@ -64,7 +65,6 @@ def choose(  # each is another stage's
     may still wait for one, or for others. `probe`: it is to find out whether forecasts that keep everybody out still
     hold.
     """
-    late = min(1.0, seen.late * strictness)
     if elsewhere is None:
         # Late is better than never: nobody else may answer.
         outcome = Ruling.ADMIT if free else Ruling.WAIT if patience_s > 0 else Ruling.REFUSE
@@ -73,8 +73,8 @@ def choose(  # each is another stage's
             outcome=outcome, forecast=seen, here_nano=0.0, elsewhere_nano=None, free=free, retry_after_s=retry
         )
     price = elsewhere.price_nano
-    alone = LATENESS * price * late
-    here = alone + LATENESS * seen.harm_nano * strictness
+    alone = LATENESS * price * strictness.chance(seen.late, seen.slow)
+    here = alone + LATENESS * seen.harm_nano * strictness.late
     there = price + LATENESS * price * elsewhere.late
     outcome = Ruling.SPILL
     if free and (here <= there or probe):

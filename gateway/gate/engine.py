@@ -22,11 +22,8 @@ from gateway.gate.health import STALL_FACTOR, Health
 from gateway.gate.inflight import InFlight
 from gateway.gate.others import gives_way
 from gateway.gate.rates import NOTHING, Learnt, Rates
+from gateway.gate.strictness import Strictness
 
-MISSES: Final = 0.005
-"""The share of broken promises that strictness steers to: well below the one in a hundred that is allowed."""
-_STRICTER: Final = 0.4
-_LOOSEST, _STRICTEST = 0.2, 3.0
 _HOLD_S: Final = 2.0
 _SMOOTHING: Final = 0.1
 _GUESSED_S: Final = 10.0
@@ -56,8 +53,7 @@ class EngineGate:
         self.flight = InFlight(by_priority=by_priority)
         self.rates = Rates(learnt)
         self.health = Health(slots)
-        self.strictness = 1.0
-        """What the chances of lateness are multiplied by, so that as many promises are broken as may be."""
+        self.strictness = Strictness()
         self.situation = Situation(0.0, 0, slots, slots)
         """That of the last decision."""
         self.speed = 1.0
@@ -109,7 +105,7 @@ class EngineGate:
             strictness=self.strictness,
             free=room and not ahead and read_s <= most_s,
             patience_s=patience_s,
-            probe=now - self._shut_at >= (_PROBE_S if seen.late < 0.5 else _DOOMED_PROBE_S),
+            probe=now - self._shut_at >= (_PROBE_S if max(seen.late, seen.slow) < 0.5 else _DOOMED_PROBE_S),
         )
         if self._should_wait(choice, ask, patience_s, now, behind=room and ahead > 0):
             return structs.replace(choice, outcome=Ruling.WAIT)
@@ -133,6 +129,7 @@ class EngineGate:
             work=seen.work,
             priority=ask.priority,
             reading_s=seen.reading_s,
+            speed=self.flight.cadence.speed,
             cost_nano=choice.price_nano,
             streamed=ask.streamed,
             telling=ask.streamed,
@@ -151,7 +148,7 @@ class EngineGate:
         entry = self.flight.token(number, now, count)
         if cadence.speed != before:
             # Prompts will be read as much faster or slower, before any first token tells.
-            self.rates.prompt_rate *= cadence.speed / before
+            self.rates.follow(cadence.speed / before)
         if self.health.progressed(now):
             self.flight.disturb()
         if entry.tokens == count and entry.telling and not entry.overtaken:
@@ -163,13 +160,9 @@ class EngineGate:
         entry.observed_gap_s = entry.gap(now)
         self._held += 1
         self._hold_s += max(_SMOOTHING, 1 / self._held) * (now - entry.sent_at - self._hold_s)
-        if not entry.telling:
-            return
-        self.rates.ended(entry, now)
-        promised, missed = entry.first_s is not None or entry.gap_s is not None, entry.missed(now)
-        if promised and not entry.pauses and (entry.tokens or missed):
-            step = _STRICTER * (missed - MISSES)
-            self.strictness = min(_STRICTEST, max(_LOOSEST, self.strictness * math.exp(step)))
+        if entry.telling:
+            self.rates.ended(entry, now)
+            self.strictness.learn(entry, now, self.flight.cadence.speed)
 
     def stands_still(self, now: float) -> bool:
         """Whether those who have got nothing yet wait in vain: nobody has got a token for longer than any forecast has

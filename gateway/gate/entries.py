@@ -10,6 +10,8 @@ from gateway.types import Priority
 ReadingTimes = tuple[float, float, float]
 """Seconds of reading prompts alone, beside few streams and beside many. What is learnt hangs on the shares only."""
 ALONE: Final[ReadingTimes] = (1.0, 0.0, 0.0)
+MANY: Final = 8
+"""The mean time between fewer tokens than these hangs on a single step."""
 
 
 class Entry(Struct):
@@ -38,6 +40,8 @@ class Entry(Struct):
     """What was foretold of reading: seconds alone, beside few streams and beside many."""
     later_s: float = 0.0
     """What prompts take that were sent after it, and may be read before it."""
+    speed: float = 1.0
+    """That of the engine when it was sent, by its cadence."""
     left: float = 0.0
     """Tokens of its prompt that are still to be read, as far as that is foretold."""
     streamed: bool = True
@@ -66,8 +70,11 @@ class Entry(Struct):
         """Whether it had not begun by then."""
         return self.first_at is None or self.first_at > since
 
-    def missed(self, now: float) -> bool:
-        """Whether a promise to it is broken by now."""
+    def late(self, now: float) -> bool:
+        """Whether its first token has come later than was promised, or has not come and is late by now."""
         first = (now if self.first_at is None else self.first_at) - self.arrived_at
-        late = self.first_s is not None and first > self.first_s
-        return late or (self.gap_s is not None and self.gap(now) > self.gap_s)
+        return self.first_s is not None and first > self.first_s
+
+    def slow(self, now: float) -> bool:
+        """Whether its tokens come more slowly than was promised, as far as there are any."""
+        return self.gap_s is not None and self.gap(now) > self.gap_s

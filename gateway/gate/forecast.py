@@ -35,8 +35,8 @@ class Ask(Struct, frozen=True, kw_only=True):
 
 class Forecast(Struct, frozen=True, kw_only=True):
     """Seconds from now to the first token, of which `slot_s` are for a slot; seconds between tokens, 0 where unknown;
-    and the chance that a promise is broken, by the errors of the forecasts before. `harm_nano` is what those under way
-    are expected to lose by it: see `others.harm`.
+    and by the errors of the forecasts before the chances that the first token is `late`, and the others come more
+    slowly than was promised. `harm_nano` is what those under way are expected to lose by it: see `others.harm`.
 
     `delay` is by how much the oldest request that waits for its first token is over its own forecast (1: not at all).
     `work`: prompt tokens to be read before its first one, and `reading_s` what that takes alone, beside few streams and
@@ -48,6 +48,7 @@ class Forecast(Struct, frozen=True, kw_only=True):
     slot_s: float
     delay: float
     late: float
+    slow: float = 0.0
     work: int = 0
     guess: bool = False
     reading_s: ReadingTimes = ALONE
@@ -71,18 +72,19 @@ def forecast(ask: Ask, flight: InFlight, rates: Rates, slot_s: float, now: float
     oldest = flight.before(ask.priority)
     delay = 1.0 if oldest is None else max(1.0, (now - oldest.sent_at) / rates.foretold_s(oldest))
     gap_s = flight.gap(now, more=1, priority=ask.priority)
-    late, guess = 0.0, rates.guessed(work)
+    late, slow, guess = 0.0, 0.0, rates.guessed(work)
     if ask.first_s is not None and not guess:
         more = margin(ask.first_s)
         late = rates.first.exceeds(first_s * delay + more, ask.first_s - (now - ask.arrived_at) + more)
     if ask.gap_s is not None and gap_s > 0:
-        late = max(late, rates.slow(gap_s, ask.gap_s))
+        slow = rates.slow(gap_s, ask.gap_s)
     return Forecast(
         first_s=first_s,
         gap_s=gap_s,
         slot_s=slot_s,
         delay=delay,
         late=late,
+        slow=slow,
         work=math.ceil(work),
         guess=guess,
         reading_s=reading_s,

@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import Struct
 
 from gateway.gate.band import ErrorBand
-from gateway.gate.entries import Entry, ReadingTimes
+from gateway.gate.entries import MANY, Entry, ReadingTimes
 
 _LEAST_STEP, _MORE_STEP, _SMOOTHING = 0.02, 0.3, 0.1
 """The rate follows errors that have one sign in large steps, and others in small ones (Trigg and Leach, 1967)."""
@@ -31,8 +31,8 @@ believed, and by how much of an error they follow."""
 _FEW: Final = 2
 """So many streams are held up for a prompt as a whole; see `local_models.llama.shares`."""
 _OVERTAKEN_STEP: Final = 0.1
-_MANY: Final = 8
-"""The mean time between fewer tokens than these hangs on a single step."""
+_NEWS: Final = 0.9
+"""How much of what first tokens have told of the rate is still news after the next one."""
 _STALLED, _STALLED_STEP, _STALLS = 0.01, 0.005, 0.001
 """The share of answers that were held up: the first guess, how much the latest counts, and what is worth a thought."""
 _FAR: Final = 4.0
@@ -74,6 +74,7 @@ class Rates:
         self.crowd = learnt.crowd
         self.overtaken = learnt.overtaken
         self._at_once = 0
+        self._told = 0.0  # by how much the logarithm of the rate has changed lately, by first tokens
         self._stalled = _STALLED
         self._bias = 0.0
         self._spread = _FIRST_SPREAD
@@ -114,6 +115,17 @@ class Rates:
         per_token = work / (self.prompt_rate * (alone + few + many or 1.0))
         return alone * per_token, few * per_token / self.beside, many * per_token / self.crowd
 
+    def follow(self, share: float) -> None:
+        """The engine has so many times its speed, as its cadence tells. What first tokens have told of it before is not
+        believed twice.
+        """
+        news = math.log(share)
+        if news * self._told > 0:
+            known = math.copysign(min(abs(news), abs(self._told)), news)
+            self._told -= known
+            news -= known
+        self.prompt_rate *= math.exp(news)
+
     def foretold_s(self, entry: Entry) -> float:
         """Seconds to its first token, by what was foretold when it was sent, and by what has overtaken it since."""
         return entry.foretold_s + self.overtaken * entry.later_s
@@ -140,8 +152,9 @@ class Rates:
         error = max(-_CLIP, min(_CLIP, math.log((took + more) / told)))
         self._bias += _SMOOTHING * (error - self._bias)
         self._spread += _SMOOTHING * (abs(error) - self._spread)
-        step = _LEAST_STEP + _MORE_STEP * abs(self._bias) / self._spread
-        self.prompt_rate = min(_FASTEST, max(_SLOWEST, self.prompt_rate * math.exp(-step * error)))
+        change = -(_LEAST_STEP + _MORE_STEP * abs(self._bias) / self._spread) * error
+        self.prompt_rate = min(_FASTEST, max(_SLOWEST, self.prompt_rate * math.exp(change)))
+        self._told = _NEWS * self._told + change
         alone, few, many = entry.reading_s
         whole = alone + few + many or 1.0
         self.beside = _share(self.beside, error * (alone - few) / whole)
@@ -156,7 +169,7 @@ class Rates:
         gap = entry.gap(now)
         if entry.gap_s is not None and entry.tokens > 1:
             self._stalled += _STALLED_STEP * ((gap > entry.gap_s) - self._stalled)
-        if entry.tokens >= _MANY and gap > 0 and entry.foretold_gap_s > 0:
+        if entry.tokens >= MANY and gap > 0 and entry.foretold_gap_s > 0:
             more = _gap_margin(entry.gap_s)
             self.gap.observe(entry.foretold_gap_s + more, gap + more)
 

@@ -99,7 +99,7 @@ SCENARIOS: Final = MappingProxyType(
 )
 
 
-_REAL_HOG: Final = (Speed(0.0, 1.0), Speed(20.0, 0.35), Speed(35.0, 1.0))
+_REAL_HOG: Final = (Speed(0.0, 1.0), Speed(20.0, 0.35), Speed(45.0, 1.0))
 _REAL_COUNT: Final = 160
 """Requests of a stretch that a real engine is asked."""
 
@@ -127,7 +127,7 @@ REAL: Final = MappingProxyType(
         "0.5x": Scenario("half of the capacity", _few(_at(0.5)), constant=True),
         "1.2x": Scenario("1.2 times the capacity", _few(_at(1.2)), constant=True),
         "2.5x": Scenario("2.5 times the capacity", _few(_at(2.5)), constant=True),
-        "hog": Scenario("a process per core takes the box for 15 s, 0.8 times the capacity", _few(_at(0.8, _REAL_HOG))),
+        "hog": Scenario("a process per core takes the box for 25 s, 0.8 times the capacity", _few(_at(0.8, _REAL_HOG))),
         "alone": Scenario("half of the capacity", _few(_alone, 2 * _REAL_COUNT), constant=True),
         "flood": Scenario("the same beside three times as much of batch", _few(_flood, 2 * _REAL_COUNT), constant=True),
     }

@@ -4,6 +4,7 @@ import pytest
 
 from gateway.gate.choice import LATENESS, Elsewhere, Ruling, choose
 from gateway.gate.forecast import Forecast
+from gateway.gate.strictness import Strictness
 
 
 def seen(late: float, slot_s: float = 0.0) -> Forecast:
@@ -22,8 +23,8 @@ def outcome(
     probe: bool = False,
 ) -> Ruling:
     """What is chosen."""
-    forecast = seen(late, slot_s)
-    return choose(forecast, elsewhere, strictness=strictness, free=free, patience_s=patience_s, probe=probe).outcome
+    forecast, strict = seen(late, slot_s), Strictness(strictness)
+    return choose(forecast, elsewhere, strictness=strict, free=free, patience_s=patience_s, probe=probe).outcome
 
 
 @pytest.mark.parametrize("cost", [0, 1_000, 5_000_000])
@@ -46,6 +47,15 @@ def test_strictness_weighs_the_chances() -> None:
     assert outcome(0.1, Elsewhere(1_000), strictness=2.0) is Ruling.SPILL
 
 
+@pytest.mark.parametrize(("strictness", "expected"), [(1.0, Ruling.SPILL), (0.5, Ruling.ADMIT)])
+def test_slow_tokens_are_weighed_by_themselves(strictness: float, expected: Ruling) -> None:
+    """However strict first tokens have made the gate."""
+    slow = Forecast(first_s=0.1, gap_s=0.09, slot_s=0.0, delay=1.0, late=0.0, slow=0.2)
+    strict = Strictness(3.0, strictness)
+    found = choose(slow, Elsewhere(1_000), strictness=strict, free=True, patience_s=0.0, probe=False)
+    assert found.outcome is expected
+
+
 def test_waiting_is_for_those_who_will_be_in_time() -> None:
     """A slot that comes free within its patience is waited for; one that does not is not, nor for a late answer."""
     cloud = Elsewhere(1_000)
@@ -59,7 +69,7 @@ def test_nobody_else_may_answer() -> None:
     """It stays on the box, late or not; waits as long as it may, and is refused with the time of a slot then."""
     assert outcome(0.9, None) is Ruling.ADMIT
     assert outcome(0.9, None, free=False, slot_s=3.0) is Ruling.WAIT
-    refused = choose(seen(0.9, 3.0), None, strictness=1.0, free=False, patience_s=0.0, probe=False)
+    refused = choose(seen(0.9, 3.0), None, strictness=Strictness(), free=False, patience_s=0.0, probe=False)
     assert (refused.outcome, refused.retry_after_s, refused.elsewhere_nano) == (Ruling.REFUSE, 3.0, None)
 
 
@@ -77,5 +87,6 @@ def test_the_harm_that_it_does_to_others_counts() -> None:
         (0.0, 1.0, Ruling.SPILL),
         (0.0, 0.3, Ruling.ADMIT),
     ):
-        found = choose(harmful, Elsewhere(1_000), strictness=strictness, free=True, patience_s=patience_s, probe=False)
+        strict = Strictness(strictness)
+        found = choose(harmful, Elsewhere(1_000), strictness=strict, free=True, patience_s=patience_s, probe=False)
         assert found.outcome is expected

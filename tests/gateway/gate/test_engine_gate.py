@@ -80,20 +80,20 @@ def test_broken_promises_make_it_stricter_and_kept_ones_looser() -> None:
     offer(one, 0, ask(100))
     one.token(0, 103.0)
     one.end(0, 103.0)
-    strict = one.strictness
+    strict = one.strictness.late
     assert strict > 1.1
     one.health.heard(103.0, ready=True)
     offer(one, 1, ask(100, 103.0))
     one.token(1, 103.5)
     one.end(1, 103.5)
-    assert one.strictness < strict
+    assert one.strictness.late < strict
 
 
 def test_strictness_decides() -> None:
     """What goes in at first is sent away by a gate that has broken too many promises."""
     one = gate()
     assert one.decide(ask(200), CLOUD, 0.5, 100.0).outcome is Ruling.ADMIT
-    one.strictness = 3.0
+    one.strictness.late = 3.0
     assert one.decide(ask(200), CLOUD, 0.5, 100.0).outcome is Ruling.SPILL
 
 
@@ -121,11 +121,11 @@ def test_nothing_is_learnt_from_a_standstill() -> None:
     one.health.heard(102.0, ready=True)
     assert offer(one, 9, ask(20, 102.0)).outcome is Ruling.SPILL
     assert one.health.fenced
-    rate, strictness = one.rates.prompt_rate, one.strictness
+    rate, strict = one.rates.prompt_rate, one.strictness.late
     for number in range(3):
         one.token(number, 115.0)
         one.end(number, 116.0)
-    assert (one.rates.prompt_rate, one.strictness) == (rate, strictness)
+    assert (one.rates.prompt_rate, one.strictness.late) == (rate, strict)
     one.health.heard(116.0, ready=True)
     assert offer(one, 10, ask(20, 116.0)).outcome is Ruling.ADMIT
 
@@ -203,7 +203,7 @@ def test_a_restart_goes_on_where_the_last_life_ended() -> None:
     before.health.heard(now + 2.0, ready=True)
     same = [each.decide(ask(150, now + 2.0), CLOUD, 0.5, now + 2.0).forecast for each in (before, after)]
     assert same[0] == same[1]
-    assert before.strictness != after.strictness == 1.0
+    assert before.strictness.late != after.strictness.late == 1.0
 
 
 @pytest.mark.parametrize(("by_priority", "outcome"), [(True, Ruling.ADMIT), (False, Ruling.SPILL)])
@@ -258,11 +258,11 @@ def test_nothing_is_learnt_from_those_who_pause(*, by_priority: bool, learns: bo
     one.health.heard(now, ready=True)
     foretold = one.decide(ask(1, now), CLOUD, 0.5, now).forecast.gap_s
     assert (foretold > 0.2) is learns
-    before, strictness = one.rates.gap.ratios, one.strictness
+    before, strict = one.rates.gap.ratios, one.strictness.slow
     for number in (1, 2):
         one.end(number, now)
     assert (one.rates.gap.ratios != before) is learns
-    assert (one.strictness > strictness) is learns
+    assert (one.strictness.slow > strict) is learns
     assert one.flight.running == 1
     one.end(0, now)
     assert (len(one.flight), one.flight.running) == (0, 0)

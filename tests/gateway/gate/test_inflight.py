@@ -120,14 +120,15 @@ def test_the_gap_beside_more_is_longer() -> None:
 def test_a_broken_promise_is_seen_as_soon_as_it_is_broken() -> None:
     """The first token by its time, the tokens by their mean."""
     one = entry(sent_at=1.0)
-    assert not one.missed(3.0)
-    assert one.missed(3.1), "no token yet, and its time is over"
+    assert not one.late(3.0)
+    assert one.late(3.1), "no token yet, and its time is over"
     one.first_at, one.tokens = 2.0, 1
-    assert not one.missed(9.0)
+    assert not one.late(9.0)
+    assert not one.slow(9.0)
     one.tokens = 11
     assert one.gap(3.0) == pytest.approx(0.1)
-    assert not one.missed(3.0)
-    assert one.missed(3.1)
+    assert not one.slow(3.0)
+    assert one.slow(3.1)
 
 
 def test_a_standstill_leaves_no_trace_in_the_gap() -> None:

@@ -65,6 +65,34 @@ def test_errors_of_both_signs_move_the_rate_little() -> None:
     assert rates.prompt_rate < 0.65 * before
 
 
+def test_what_first_tokens_told_of_the_speed_is_not_believed_twice() -> None:
+    """The tokens after them tell of the same loss later. What is news in that counts: more of it, or the contrary."""
+    rates = Rates(Learnt(rate=200.0))
+    for _ in range(4):
+        answered(rates, rates.prompt_rate / 2)
+    told = rates.prompt_rate / 200
+    assert told < 0.8
+    rates.follow((1 + told) / 2)
+    assert rates.prompt_rate == pytest.approx(200 * told)
+    rates.follow(0.5)
+    assert 200 * told * 0.5 < rates.prompt_rate < 200 * told
+    slow = rates.prompt_rate
+    rates.follow(2.0)
+    assert rates.prompt_rate == pytest.approx(2 * slow)
+
+
+def test_what_first_tokens_told_is_forgotten_by_and_by() -> None:
+    """Thirty first tokens later a loss of speed is another one."""
+    rates = Rates(Learnt(rate=200.0))
+    for _ in range(4):
+        answered(rates, rates.prompt_rate / 2)
+    for _ in range(30):
+        answered(rates, rates.prompt_rate)
+    slow = rates.prompt_rate
+    rates.follow(0.5)
+    assert rates.prompt_rate == pytest.approx(slow / 2, rel=0.05)
+
+
 def test_gaps_are_compared_where_they_were_foretold() -> None:
     """Half as long again as foretold, every time: the next one will be too."""
     rates = Rates(Learnt(rate=200.0))
