@@ -16,10 +16,17 @@ _MOST: Final = 8.0
 class ErrorBand:
     """The last hundred ratios. Before any is known they are those of a wide lognormal: unknown widens the margin."""
 
-    def __init__(self, ratios: Iterable[float] = ()) -> None:
-        """`ratios` are those of an earlier life, oldest first."""
-        self._ratios = deque(ratios, maxlen=_SIZE) or deque(_prior(), maxlen=_SIZE)
+    def __init__(self, ratios: Iterable[float] = (), *, guessed: bool = True) -> None:
+        """`ratios` are those of an earlier life, oldest first. Not `guessed`: where there are none, there are none yet,
+        and nothing is to be asked of it.
+        """
+        self._ratios = deque(ratios, maxlen=_SIZE)
+        if guessed and not self._ratios:
+            self._ratios.extend(_prior())
         self._sorted = sorted(self._ratios)
+
+    def __len__(self) -> int:
+        return len(self._ratios)
 
     @property
     def ratios(self) -> tuple[float, ...]:

@@ -55,9 +55,9 @@ class Cadence:
         self.speed = math.exp(-self._slow)
 
     def expect(self, share: float) -> None:
-        """It will have so many times its speed, as somebody else has found out: that is no news then."""
-        self._slow -= math.log(share)
-        self.speed = math.exp(-self._slow)
+        """It will have so many times its speed, as somebody else has found out: that is what is usual then."""
+        more = -math.log(share)
+        self._usual = {state: (usual + more, count) for state, (usual, count) in self._usual.items()}
 
     def _follow(self, error: float) -> float:
         """Which part of the error is believed to last."""

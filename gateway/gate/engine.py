@@ -76,6 +76,7 @@ class EngineGate:
             overtaken=self.rates.overtaken,
             first=self.rates.first.ratios,
             gap=self.rates.gap.ratios,
+            near=self.rates.near.ratios,
         )
 
     def decide(  # who stands before it is the queue's to say
@@ -129,7 +130,7 @@ class EngineGate:
             work=seen.work,
             priority=ask.priority,
             reading_s=seen.reading_s,
-            speed=self.flight.cadence.speed,
+            speed=self._speed,
             cost_nano=choice.price_nano,
             streamed=ask.streamed,
             telling=ask.streamed,
@@ -162,7 +163,7 @@ class EngineGate:
         self._hold_s += max(_SMOOTHING, 1 / self._held) * (now - entry.sent_at - self._hold_s)
         if entry.telling:
             self.rates.ended(entry, now)
-            self.strictness.learn(entry, now, self.flight.cadence.speed)
+            self.strictness.learn(entry, now, self._speed)
 
     def stands_still(self, now: float) -> bool:
         """Whether those who have got nothing yet wait in vain: nobody has got a token for longer than any forecast has
@@ -199,6 +200,11 @@ class EngineGate:
     def clears_in(self, ahead: int) -> float:
         """Seconds until somebody whom so many wait before would find a slot."""
         return wait_for_slot(len(self.flight) + ahead, self._slots, self._hold_s)
+
+    @property
+    def _speed(self) -> float:
+        """Of now, by the clock of its GPUs and the time between its tokens."""
+        return self.speed * self.flight.cadence.speed
 
     def _should_wait(self, choice: Choice, ask: Ask, patience_s: float, now: float, *, behind: bool) -> bool:
         """Whether it waits, though the choice was made; `behind` somebody who waits though there is room."""

@@ -41,7 +41,7 @@ class Entry(Struct):
     later_s: float = 0.0
     """What prompts take that were sent after it, and may be read before it."""
     speed: float = 1.0
-    """That of the engine when it was sent, by its cadence."""
+    """That of the engine when it was sent, by its clock and its cadence."""
     left: float = 0.0
     """Tokens of its prompt that are still to be read, as far as that is foretold."""
     streamed: bool = True

@@ -33,6 +33,9 @@ _FEW: Final = 2
 _OVERTAKEN_STEP: Final = 0.1
 _NEWS: Final = 0.9
 """How much of what first tokens have told of the rate is still news after the next one."""
+_NEAR, _ENOUGH = 0.6, 20
+"""What is foretold for so much of the time between tokens that was promised, and more, has an error band of its own
+once there are so many: it hardly comes out longer, for whoever would make it so is not let in then."""
 _STALLED, _STALLED_STEP, _STALLS = 0.01, 0.005, 0.001
 """The share of answers that were held up: the first guess, how much the latest counts, and what is worth a thought."""
 _FAR: Final = 4.0
@@ -40,7 +43,8 @@ _FAR: Final = 4.0
 
 
 class Learnt(Struct, frozen=True, kw_only=True):
-    """What outlives a restart: prompt tokens per second, and the ratios of both error bands.
+    """What outlives a restart: prompt tokens per second, and the ratios of the error bands: of first tokens, and of the
+    time between tokens where that is far below what is promised (`gap`) and where it is `near` it.
 
     `reach`: the most prompt tokens that were seen to be read. `beside`: the share of the rate that is left beside few
     streams, and `crowd` beside many. `overtaken`: how far prompts are overtaken by shorter ones that come
@@ -54,6 +58,7 @@ class Learnt(Struct, frozen=True, kw_only=True):
     overtaken: float = 1.0
     first: tuple[float, ...] = ()
     gap: tuple[float, ...] = ()
+    near: tuple[float, ...] = ()
 
 
 NOTHING: Final = Learnt(rate=_FASTEST, reach=0.0)
@@ -80,6 +85,7 @@ class Rates:
         self._spread = _FIRST_SPREAD
         self.first = ErrorBand(learnt.first)
         self.gap = ErrorBand(learnt.gap)
+        self.near = ErrorBand(learnt.near, guessed=False)
 
     def guessed(self, work: float) -> bool:
         """Whether a forecast for so many prompt tokens is a guess, which nobody is to be sent away by."""
@@ -171,12 +177,16 @@ class Rates:
             self._stalled += _STALLED_STEP * ((gap > entry.gap_s) - self._stalled)
         if entry.tokens >= MANY and gap > 0 and entry.foretold_gap_s > 0:
             more = _gap_margin(entry.gap_s)
-            self.gap.observe(entry.foretold_gap_s + more, gap + more)
+            near = entry.gap_s is not None and entry.foretold_gap_s > _NEAR * entry.gap_s
+            band = self.near if near else self.gap
+            band.observe(entry.foretold_gap_s + more, gap + more)
 
     def slow(self, foretold_s: float, gap_s: float) -> float:
         """The chance that the time between tokens, of which so much is foretold, comes out above what is promised."""
         more = _gap_margin(gap_s)
-        return self.gap.exceeds(foretold_s + more, gap_s + more)
+        near = foretold_s > _NEAR * gap_s and len(self.near) >= _ENOUGH
+        band = self.near if near else self.gap
+        return band.exceeds(foretold_s + more, gap_s + more)
 
 
 def _gap_margin(gap_s: float | None) -> float:

@@ -31,7 +31,7 @@ class Strictness:
         return min(1.0, max(late * self.late, slow * self.slow))
 
     def learn(self, entry: Entry, now: float, speed: float) -> None:
-        """An answer is over, of an engine that has this speed by its cadence: what came of what it was promised?"""
+        """An answer is over, of an engine that has this speed by now: what came of what it was promised?"""
         late, slow = entry.late(now), entry.slow(now)
         if entry.pauses or not (entry.tokens or late) or ((late or slow) and speed < _SURPRISE * entry.speed):
             return

@@ -13,6 +13,16 @@ def test_nothing_known_is_a_wide_margin() -> None:
     assert 0 < band.exceeds(1.0, 100.0) < 0.05
 
 
+def test_it_may_begin_with_nothing() -> None:
+    """Nothing is made up where nothing is to be asked yet; a guess is no more than that, and is pushed out."""
+    band = ErrorBand(guessed=False)
+    assert len(band) == 0
+    band.observe(1.0, 2.0)
+    assert band.ratios == (2.0,)
+    assert len(ErrorBand()) > 0
+    assert len(ErrorBand((1.5,), guessed=False)) == len(ErrorBand((1.5,))) == 1
+
+
 def test_the_chance_is_the_share_of_like_errors() -> None:
     """Of a hundred forecasts thirty came out twice as late: three in ten will, whatever was before."""
     band = ErrorBand()

@@ -89,6 +89,19 @@ def test_broken_promises_make_it_stricter_and_kept_ones_looser() -> None:
     assert one.strictness.late < strict
 
 
+def test_a_lower_clock_is_believed_once() -> None:
+    """The chip says it, and then the tokens, for minutes: prompts are read half as fast, and no slower or faster."""
+    one = gate()
+    offer(one, 0, ask(1))
+    for step in range(300):
+        one.token(0, 100.0 + 0.03 * step)
+    rate = one.rates.prompt_rate
+    one.see_speed(0.5)
+    for step in range(4_000):
+        one.token(0, 109.0 + 0.06 * step)
+    assert one.rates.prompt_rate == pytest.approx(rate / 2, rel=0.02)
+
+
 def test_strictness_decides() -> None:
     """What goes in at first is sent away by a gate that has broken too many promises."""
     one = gate()
@@ -258,10 +271,10 @@ def test_nothing_is_learnt_from_those_who_pause(*, by_priority: bool, learns: bo
     one.health.heard(now, ready=True)
     foretold = one.decide(ask(1, now), CLOUD, 0.5, now).forecast.gap_s
     assert (foretold > 0.2) is learns
-    before, strict = one.rates.gap.ratios, one.strictness.slow
+    before, strict = one.learnt, one.strictness.slow
     for number in (1, 2):
         one.end(number, now)
-    assert (one.rates.gap.ratios != before) is learns
+    assert ((one.learnt.gap, one.learnt.near) != (before.gap, before.near)) is learns
     assert (one.strictness.slow > strict) is learns
     assert one.flight.running == 1
     one.end(0, now)

@@ -93,6 +93,39 @@ def test_what_first_tokens_told_is_forgotten_by_and_by() -> None:
     assert rates.prompt_rate == pytest.approx(slow / 2, rel=0.05)
 
 
+def ended(rates: Rates, foretold_s: float, gap_s: float, *, promised_s: float | None = 0.1) -> None:
+    """An answer of eleven tokens."""
+    one = Entry(
+        prompt=1, arrived_at=0.0, sent_at=0.0, foretold_s=0.1, foretold_gap_s=foretold_s, first_s=None,
+        gap_s=promised_s, first_at=1.0, tokens=11,
+    )  # fmt: skip
+    rates.ended(one, 1.0 + 10 * gap_s)
+
+
+def test_near_to_what_is_promised_forecasts_have_errors_of_their_own() -> None:
+    """Short times between tokens come out twice as long, for others are let in; long ones come out as foretold."""
+    rates = Rates(Learnt(rate=200.0))
+    for number in range(200):
+        ended(rates, *((0.07, 0.07) if number % 4 == 0 else (0.04, 0.12)))
+    assert rates.slow(0.07, 0.1) < 0.02
+    assert rates.slow(0.04, 0.1) > 0.98
+    again = Rates(Learnt(rate=200.0, gap=rates.gap.ratios, near=rates.near.ratios))
+    assert again.slow(0.07, 0.1) == rates.slow(0.07, 0.1)
+
+
+def test_until_there_are_enough_of_them_all_count() -> None:
+    """Nineteen say nothing yet; nor does one that was promised nothing ever come near to it."""
+    rates = Rates(Learnt(rate=200.0))
+    for _ in range(100):
+        ended(rates, 0.04, 0.12)
+        ended(rates, 0.09, 0.27, promised_s=None)
+    for _ in range(19):
+        ended(rates, 0.07, 0.07)
+    assert rates.slow(0.07, 0.1) > 0.98
+    ended(rates, 0.07, 0.07)
+    assert rates.slow(0.07, 0.1) < 0.05
+
+
 def test_gaps_are_compared_where_they_were_foretold() -> None:
     """Half as long again as foretold, every time: the next one will be too."""
     rates = Rates(Learnt(rate=200.0))
@@ -105,7 +138,7 @@ def test_gaps_are_compared_where_they_were_foretold() -> None:
         one.foretold_gap_s = 0.0
         rates.ended(one, 99.0)
     assert rates.slow(0.1, 0.14) > 0.9
-    assert rates.slow(0.1, 0.17) < 0.1
+    assert rates.slow(0.11, 0.18) < 0.1
 
 
 def first_of(rates: Rates, work: int, took: float) -> None:
