@@ -4,8 +4,8 @@ The trace was made by machines some eight times as fast as two cores with a smal
 `PROMPT_SCALE` and answers by `ANSWER_SCALE`, which leaves both a part of the work as they are there (a prompt's token
 costs a CPU as much as an answer's, a GPU far less), and times are stretched until the load is the wanted multiple of
 what the engine can do. Of the first ten, even stretches are for tuning and odd ones for reporting. The odd ones have
-been looked at after every change to the gate, and it has come to suit them; so have nine more, from between them. The
-last nine were first looked at when all was set, and are not to be tuned on.
+been looked at after every change to the gate, and it has come to suit them; so have eighteen more, from between them.
+The last nine were first looked at when all was set, and are not to be tuned on.
 """
 
 import csv
@@ -18,8 +18,8 @@ PROMPT_SCALE: Final = 16
 ANSWER_SCALE: Final = 4
 TUNING: Final = (0, 2, 4, 6, 8)
 HELD_OUT: Final = (1, 3, 5, 7, 9)
-SEEN: Final = tuple(range(10, 19))
-FRESH: Final = tuple(range(19, 28))
+SEEN: Final = tuple(range(10, 28))
+FRESH: Final = tuple(range(28, 37))
 TRACE: Final = pathlib.Path(__file__).parent / "traffic" / "azure-2023.csv"
 
 

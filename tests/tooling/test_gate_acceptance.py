@@ -5,7 +5,7 @@ reference's list (gate.md §6.10), and what issue 6 asks of an engine whose spee
 endurance`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from _pytest.mark import ParameterSet
@@ -47,9 +47,15 @@ def run(basis: Ground) -> Run:
     return measured
 
 
-def open_bound(scenario: str, reason: str, *more: str) -> ParameterSet:
+@pytest.fixture(scope="module")
+def settings(basis: Ground) -> Sequence[str]:
+    """Every static cap and every pair of vLLM's flags of the sweep."""
+    return [name for name in policies(basis.machine) if name.startswith(("static", "two flags"))]
+
+
+def open_bound(scenario: str, reason: str) -> ParameterSet:
     """A bound that is not reached yet: by how much, and why. Not strict, for some are missed by very little."""
-    return pytest.param(scenario, *more, marks=pytest.mark.xfail(reason=reason, strict=False))
+    return pytest.param(scenario, marks=pytest.mark.xfail(reason=reason, strict=False))
 
 
 @pytest.mark.parametrize(
@@ -112,37 +118,38 @@ def test_at_constant_speed_little_is_lost_to_the_best_fixed_setting(run: Run, sc
 
 
 @pytest.mark.parametrize(
-    ("scenario", "fixed"),
+    "scenario",
     [
-        # Another that keeps 62.4 % misses 4.6: to be beside none that misses less than 5, ours would have to keep 64.4.
-        open_bound("hog", "4.0 %: ours keeps 62.1 %, and the setting that fits the hog 61.3", "two flags 6, 0.3"),
-        open_bound("throttle", "1.8 %: one speed for long, and a setting that fits it", "two flags 8, 0.3"),
-        ("drift", "static 4"),
-        open_bound("square", "2.4 %: the setting that fits the slower half keeps as much", "two flags 8, 0.3"),
+        "hog",
+        open_bound("throttle", "1.8 %: one speed for long, and two flags 8, 0.3 fit it; a gate that knew all has 4.4"),
+        "drift",
+        open_bound("square", "2.4 %: two flags 8, 0.3 fit the slower half, and keep as much as ours"),
     ],
 )
-def test_when_the_engine_slows_down_no_fixed_setting_keeps_its_promises(run: Run, scenario: str, fixed: str) -> None:
-    """5 and 9, and what issue 6 asks: of the settings that keep as many tokens, within two points, the one that breaks
-    fewest promises breaks at least five in a hundred, and many times as many as ours.
+def test_when_the_engine_slows_down_no_fixed_setting_keeps_its_promises(
+    run: Run, settings: Sequence[str], scenario: str
+) -> None:
+    """5 and 9, and what issue 6 asks: of all settings every one that keeps as many tokens, within two points, breaks at
+    least five promises in a hundred, chosen for this very scenario as it may be, and ours at most one.
     """
-    ours, theirs = run(scenario, OURS), run(scenario, fixed)
-    assert theirs.kept_tokens >= ours.kept_tokens - 2
-    assert theirs.missed >= 5
-    assert theirs.missed >= 5 * ours.missed
+    ours = run(scenario, OURS)
+    as_many = {fixed: each for fixed in settings if (each := run(scenario, fixed)).kept_tokens >= ours.kept_tokens - 2}
+    assert ours.missed_settled <= 1
+    assert len(as_many) > 5
+    assert {fixed: each.missed for fixed, each in as_many.items() if each.missed < 5} == {}
 
 
-@pytest.mark.parametrize(
-    "fixed", ["static 3", "static 4", "static 6", "two flags 6, 0.3", "two flags 6, 0.4", "two flags 8, 0.3"]
-)
-def test_no_one_setting_keeps_its_promises_whatever_slows_the_engine_down(run: Run, fixed: str) -> None:
-    """What issue 6 asks, where a fixed setting is set once: whoever sets it does not know whether another process, a
-    hot chip or a slow drift is going to come. Over these three, whichever keeps as many tokens as ours, within two
-    points, breaks five promises in a hundred and more. (The others of the sweep let in more, and break more.)
+def test_no_one_setting_keeps_its_promises_whatever_slows_the_engine_down(run: Run, settings: Sequence[str]) -> None:
+    """The same where a fixed setting is set once: whoever sets it does not know whether another process, a hot chip or
+    a slow drift is going to come.
     """
     slow = ("hog", "throttle", "drift")
-    ours, theirs = (mean([run(scenario, policy) for scenario in slow]) for policy in (OURS, fixed))
-    assert ours.missed_settled <= 1.0
-    assert theirs.kept_tokens < ours.kept_tokens - 2 or theirs.missed >= 5
+    ours = mean([run(scenario, OURS) for scenario in slow])
+    theirs = {fixed: mean([run(scenario, fixed) for scenario in slow]) for fixed in settings}
+    as_many = {fixed: each for fixed, each in theirs.items() if each.kept_tokens >= ours.kept_tokens - 2}
+    assert ours.missed <= 1, "with those that nobody could foresee"
+    assert len(as_many) > 5
+    assert {fixed: each.missed for fixed, each in as_many.items() if each.missed < 5} == {}
 
 
 def test_no_more_than_the_slots_are_under_way(basis: Ground) -> None:
