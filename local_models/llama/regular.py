@@ -10,7 +10,7 @@ character classes of Owens, Reppy and Turon ("Regular-expression derivatives re-
 interned in an `Arena`: equal ones have equal numbers, which is what makes the set of states finite and comparing cheap.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import Final, Literal
@@ -26,8 +26,9 @@ NOTHING: Final = 0
 EMPTY: Final = 1
 """The expression that matches the empty text only."""
 
-MAX_WORK: Final = 30_000
-"""Steps (expressions made, choices merged, derivatives taken) one arena may spend: under 100 ms on a slow core."""
+MAX_WORK: Final = 15_000
+"""Steps (expressions made, choices merged, derivatives taken) one arena may spend: some 20 to 40 ms, and under 100 on a
+slow core."""
 MAX_STATES: Final = 2_000
 """States of one automaton."""
 
@@ -50,7 +51,7 @@ class Arena:
         self._nodes: list[_Node] = []
         self._numbers: dict[_Node, Expression] = {}
         self._nullable: list[bool] = []
-        self._derived: dict[tuple[Expression, int], Expression] = {}
+        self._derived: dict[int, dict[Expression, Expression]] = {}  # by character
         self._cuts: dict[Expression, frozenset[int]] = {}
         self._work = 0
         self._intern(("nothing", ()), nullable=False)
@@ -73,11 +74,10 @@ class Arena:
 
     def alt(self, *choices: Expression) -> Expression:
         """Any one of the choices."""
-        flat: set[Expression] = set()
-        for choice in choices:
-            kind, children = self._nodes[choice]
-            flat.update(children if kind == "alt" else (choice,))
-        flat.discard(NOTHING)
+        flat = {choice for choice in choices if choice != NOTHING}
+        for choice in [choice for choice in flat if self._nodes[choice][0] == "alt"]:
+            flat.remove(choice)
+            flat.update(self._nodes[choice][1])
         if len(flat) < 2:
             return flat.pop() if flat else NOTHING
         self._spend(len(flat))
@@ -193,14 +193,17 @@ class Arena:
 
     def _derive(self, expression: Expression, character: int) -> Expression:
         """What may follow `character`, a code point, in texts of `expression`."""
-        known = self._derived.get((expression, character))
+        by_expression = self._derived.setdefault(character, {})
+        known = by_expression.get(expression)
         if known is None:
             self._spend(1)
-            known = self._derive_node(expression, character)
-            self._derived[expression, character] = known
+            known = self._derive_node(expression, character, by_expression)
+            by_expression[expression] = known
         return known
 
-    def _derive_node(self, expression: Expression, character: int) -> Expression:
+    def _derive_node(
+        self, expression: Expression, character: int, known: Mapping[Expression, Expression]
+    ) -> Expression:
         kind, children = self._nodes[expression]
         if kind == "chars":
             return EMPTY if any(low <= character <= high for low, high in _ranges_of(children)) else NOTHING
@@ -212,7 +215,8 @@ class Arena:
             inner, least, most = children
             rest = self.repeat(inner, max(least - 1, 0), None if most < 0 else most - 1)
             return self._pair(self._derive(inner, character), rest)
-        parts = [self._derive(number, character) for number in children]
+        # Most of many choices are known already, and zero is nothing, not unknown.
+        parts = [known[number] if number in known else self._derive(number, character) for number in children]
         if kind == "alt":
             return self.alt(*parts)
         if kind == "both":
