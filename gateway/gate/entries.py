@@ -10,7 +10,7 @@ from gateway.types import Priority
 ReadingTimes = tuple[float, float, float]
 """Seconds of reading prompts alone, beside few streams and beside many. What is learnt hangs on the shares only."""
 ALONE: Final[ReadingTimes] = (1.0, 0.0, 0.0)
-MANY: Final = 8
+TELLING_TOKENS: Final = 8
 """The mean time between fewer tokens than these hangs on a single step."""
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import Struct
 
 from gateway.gate.band import ErrorBand
-from gateway.gate.entries import MANY, Entry, ReadingTimes
+from gateway.gate.entries import TELLING_TOKENS, Entry, ReadingTimes
 
 _LEAST_STEP, _MORE_STEP, _SMOOTHING = 0.02, 0.3, 0.1
 """The rate follows errors that have one sign in large steps, and others in small ones (Trigg and Leach, 1967)."""
@@ -47,8 +47,8 @@ class Learnt(Struct, frozen=True, kw_only=True):
     time between tokens where that is far below what is promised (`gap`) and where it is `near` it.
 
     `reach`: the most prompt tokens that were seen to be read. `beside`: the share of the rate that is left beside few
-    streams, and `crowd` beside many. `overtaken`: how far prompts are overtaken by shorter ones that come
-    later, from 0 to 1. Not strictness, which belongs to the load of the hour.
+    streams, and `crowd` beside many. `overtaken`: how far prompts are overtaken by shorter ones that come later, from 0
+    to 1. Not strictness, which belongs to the load of the hour.
     """
 
     rate: float
@@ -175,7 +175,7 @@ class Rates:
         gap = entry.gap(now)
         if entry.gap_s is not None and entry.tokens > 1:
             self._stalled += _STALLED_STEP * ((gap > entry.gap_s) - self._stalled)
-        if entry.tokens >= MANY and gap > 0 and entry.foretold_gap_s > 0:
+        if entry.tokens >= TELLING_TOKENS and gap > 0 and entry.foretold_gap_s > 0:
             more = _gap_margin(entry.gap_s)
             near = entry.gap_s is not None and entry.foretold_gap_s > _NEAR * entry.gap_s
             band = self.near if near else self.gap

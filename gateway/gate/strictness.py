@@ -7,7 +7,7 @@ Those of the time between tokens are too careful near the limit, for whoever wou
 import math
 from typing import Final
 
-from gateway.gate.entries import MANY, Entry
+from gateway.gate.entries import TELLING_TOKENS, Entry
 
 LATE, SLOW = 0.004, 0.003
 """The share of broken promises that each is steered to: together below the one in a hundred that is allowed."""
@@ -37,7 +37,7 @@ class Strictness:
             return
         if entry.first_s is not None:
             self.late = _steer(self.late, late - LATE)
-        if entry.gap_s is not None and entry.tokens >= MANY:
+        if entry.gap_s is not None and entry.tokens >= TELLING_TOKENS:
             self.slow = _steer(self.slow, slow - SLOW)
 
 
