@@ -35,7 +35,7 @@ def json_bytes(body: object) -> bytes:
     return json.dumps(body, default=dict).encode()
 
 
-def eventually(condition: Callable[[], bool], what: str, timeout: float = 30.0) -> None:
+def eventually(condition: Callable[[], bool], what: object, timeout: float = 30.0) -> None:
     """Wait until another process has come so far; fail with `what` when it has not in `timeout` seconds."""
     pause = threading.Event()
     deadline = time.monotonic() + timeout
