@@ -111,7 +111,7 @@ async def serve(gateway: Gateway, addresses: Addresses, started: Callable[[str, 
         asyncio.create_task(server.serve(sockets=[listening]))
         for server, listening in zip(servers, sockets, strict=True)
     ]
-    _spare_the_collector()
+    spare_the_collector()
     started(_url(addresses.api, "http" if addresses.tls is None else "https"), _url(addresses.admin, "http"))
     await _first(stop.asked.wait(), *(_ended(task) for task in tasks))
     gateway.drain.begin()
@@ -148,7 +148,7 @@ async def _first(*waits: Coroutine[None, None, object]) -> None:
         await asyncio.wait(tasks)
 
 
-def _spare_the_collector() -> None:
+def spare_the_collector() -> None:
     """What start-up made stays for good: the garbage collector need not look through it again and again.
 
     Measured on the path of one request: 100 of 800 microseconds of CPU.

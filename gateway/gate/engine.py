@@ -90,7 +90,7 @@ class EngineGate:
         self._headroom.arrived(ask.priority, ask.first_s, now, flight.above(ask.priority, itself=True))
         slots, most_s = self._headroom.room(ask.priority, self._slots, now, flight.above(ask.priority))
         promised = ask.promised
-        most = self._ceiling(now, ramped=promised)
+        most = self._ceiling(count, now, ramped=promised)
         if elsewhere is None:
             # Late is better than never: nobody else may answer.
             most = self._slots
@@ -100,13 +100,14 @@ class EngineGate:
         seen = forecast(ask, flight, self.rates, slot_s, now, price)
         room = count < min(slots, most)
         read_s = (flight.reading.left + ask.prompt) / self.rates.prompt_rate + slot_s
+        shut_s = now - self._shut_at
         choice = choose(
             seen,
             elsewhere,
             strictness=self.strictness,
             free=room and not ahead and read_s <= most_s,
             patience_s=patience_s,
-            probe=now - self._shut_at >= (_PROBE_S if max(seen.late, seen.slow) < 0.5 else _DOOMED_PROBE_S),
+            probe=shut_s >= _PROBE_S and (shut_s >= _DOOMED_PROBE_S or max(seen.late, seen.slow) < 0.5),
         )
         if self._should_wait(choice, ask, patience_s, now, behind=room and ahead > 0):
             return structs.replace(choice, outcome=Ruling.WAIT)
@@ -137,7 +138,7 @@ class EngineGate:
             listening_since=now,
         )
         rate = self.rates.among(self.flight.streams(ask.priority) + 1)
-        for other, tokens in self.flight.reading.delays(ask.prompt, ask.priority):
+        for other, tokens in seen.delays:
             other.later_s += tokens / rate
         self.flight.send(number, entry)
         return entry
@@ -219,12 +220,12 @@ class EngineGate:
         guess = self.situation.ceiling > 0 and choice.forecast.slot_s > 0 and not self._held
         return guess or (behind and choice.here_nano <= choice.elsewhere_nano) or not ask.promised
 
-    def _ceiling(self, now: float, *, ramped: bool) -> int:
+    def _ceiling(self, count: int, now: float, *, ramped: bool) -> int:
         flight, health = self.flight, self.health
         if not health.quiet(now):
-            return health.ceiling(len(flight), 0.0, now, ramped=ramped)
+            return health.ceiling(count, 0.0, now, ramped=ramped)
         work_s = _GUESSED_S if self.rates.unknown(flight.backlog) else flight.backlog / self.rates.prompt_rate
-        return health.ceiling(len(flight), work_s, now, since=flight.listening_since, ramped=ramped)
+        return health.ceiling(count, work_s, now, since=flight.listening_since, ramped=ramped)
 
 
 __all__ = ["NOTHING", "Ask", "Choice", "Elsewhere", "EngineGate", "Entry", "Learnt", "Ruling"]

@@ -1,11 +1,12 @@
 """What would become of a request that is sent now: its first token, the time between its tokens, and the doubt."""
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
 
-from gateway.gate.entries import ALONE, ReadingTimes
+from gateway.gate.entries import ALONE, Entry, ReadingTimes
 from gateway.gate.inflight import InFlight
 from gateway.gate.others import harm
 from gateway.gate.rates import Rates, margin
@@ -40,7 +41,7 @@ class Forecast(Struct, frozen=True, kw_only=True):
 
     `delay` is by how much the oldest request that waits for its first token is over its own forecast (1: not at all).
     `work`: prompt tokens to be read before its first one, and `reading_s` what that takes alone, beside few streams and
-    beside many. `guess`: so many were never seen, which makes nobody late.
+    beside many. `guess`: so many were never seen, which makes nobody late. `delays`: see `reading.Reading.delays`.
     """
 
     first_s: float
@@ -52,6 +53,7 @@ class Forecast(Struct, frozen=True, kw_only=True):
     work: int = 0
     guess: bool = False
     reading_s: ReadingTimes = ALONE
+    delays: Sequence[tuple[Entry, float]] = ()
     harm_nano: float = 0.0
 
 
@@ -66,12 +68,14 @@ def forecast(ask: Ask, flight: InFlight, rates: Rates, slot_s: float, now: float
     What is left of the prompts before it and its own are read at the learnt rate, the slower the more of those before
     it have become streams. If the oldest of them is overdue, the engine is slower than was learnt by at least as much.
     """
-    work, earlier = flight.reading.ahead(ask.prompt, rates.overtaken, ask.priority)
-    reading_s = rates.reading_s(work, ask.prompt, earlier, flight.streams(ask.priority))
+    reading, streams = flight.reading, flight.streams(ask.priority)
+    work, earlier = reading.ahead(ask.prompt, rates.overtaken, ask.priority)
+    reading_s = rates.reading_s(work, ask.prompt, earlier, streams)
     first_s = max(_LEAST_S, sum(reading_s) + slot_s)
     oldest = flight.before(ask.priority)
     delay = 1.0 if oldest is None else max(1.0, (now - oldest.sent_at) / rates.foretold_s(oldest))
     gap_s = flight.gap(now, more=1, priority=ask.priority)
+    delays = reading.delays(ask.prompt, ask.priority)
     late, slow, guess = 0.0, 0.0, rates.guessed(work)
     if ask.first_s is not None and not guess:
         more = margin(ask.first_s)
@@ -88,5 +92,6 @@ def forecast(ask: Ask, flight: InFlight, rates: Rates, slot_s: float, now: float
         work=math.ceil(work),
         guess=guess,
         reading_s=reading_s,
-        harm_nano=harm(ask.prompt, ask.priority, flight, rates, price, now) if price else 0.0,
+        delays=delays,
+        harm_nano=harm(delays, streams, reading, rates, price, now) if price else 0.0,
     )

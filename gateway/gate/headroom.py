@@ -19,6 +19,8 @@ class _Seen:
     def __init__(self) -> None:
         self.at = -math.inf
         self.first_s = math.inf
+        self.wanted = 0
+        """The most slots at once, of the last ten to twenty seconds in which somebody came."""
         self._most, self._before, self._since = 0, 0, -math.inf
 
     def come(self, first_s: float | None, wanted: int, now: float) -> None:
@@ -28,11 +30,7 @@ class _Seen:
             self._before = self._most if now - self._since < 2 * _LENT_AFTER_S else 0
             self._most, self._since = 0, now
         self._most = max(self._most, wanted)
-
-    @property
-    def wanted(self) -> int:
-        """The most slots at once, of the last ten to twenty seconds in which somebody came."""
-        return max(self._most, self._before)
+        self.wanted = max(self._most, self._before)
 
 
 class Headroom:
@@ -47,7 +45,10 @@ class Headroom:
 
     def arrived(self, priority: Priority, first_s: float | None, now: float, under_way: int = 0) -> None:
         """Somebody of this class is here, with this objective for the first token. So many as urgent are under way."""
-        self._seen.setdefault(priority, _Seen()).come(first_s, under_way + 1, now)
+        seen = self._seen.get(priority)
+        if seen is None:
+            seen = self._seen[priority] = _Seen()
+        seen.come(first_s, under_way + 1, now)
 
     def room(self, priority: Priority, slots: int, now: float, above: int = 0) -> tuple[int, float]:
         """Up to how many slots may be filled by this class at present, of which those above have so many already, and
@@ -55,9 +56,12 @@ class Headroom:
 
         What a prompt of a lower class takes is time that the first token of a higher one may have to wait.
         """
-        lent = [seen for each, seen in self._seen.items() if each > priority and now - seen.at < _LENT_AFTER_S]
-        if not lent:
+        wanted, first_s = 0, math.inf
+        for each, seen in self._seen.items():
+            if each > priority and now - seen.at < _LENT_AFTER_S:
+                wanted += seen.wanted
+                first_s = min(first_s, seen.first_s)
+        if not wanted:
             return slots, math.inf
-        wanted = max(seen.wanted for seen in lent) + int(_SPARED[priority] * slots)
-        share, kept = _SHARES[priority], max(0, wanted - above)
-        return max(1, min(int(share * slots), slots - kept)), share * min(seen.first_s for seen in lent)
+        share, kept = _SHARES[priority], max(0, wanted + int(_SPARED[priority] * slots) - above)
+        return max(1, min(int(share * slots), slots - kept)), share * first_s

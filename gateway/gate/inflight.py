@@ -42,7 +42,8 @@ class InFlight:
         self.reading = Reading(by_priority=by_priority)
         self.cadence = Cadence()
         self._entries: dict[int, Entry] = {}
-        self._counts = [0 for _ in Priority]
+        # By class, those of more urgent ones among them: asked for more often than they change.
+        self._counts = [0 for _ in range(len(Priority) + 1)]
         self._streams = [0 for _ in Priority]
         self._unstarted: dict[int, Entry] = {}
         self._fresh: dict[int, Entry] = {}
@@ -73,17 +74,18 @@ class InFlight:
 
     def streams(self, priority: Priority) -> int:
         """Streams that are served at the same time as the prompt of a request of this class."""
-        return sum(self._streams[priority:]) if self._by_priority else self.running
+        return self._streams[priority]
 
     def above(self, priority: Priority, *, itself: bool = False) -> int:
         """How many requests of the classes above this one are under way, or of `itself` and above."""
-        return sum(self._counts[priority if itself else priority + 1 :])
+        return self._counts[priority if itself else priority + 1]
 
     def before(self, priority: Priority) -> Entry | None:
         """Who has waited longest of those whom a request of this class has to wait for."""
-        if not self._by_priority:
-            return self.oldest
-        return next((each for each in self._unstarted.values() if each.priority >= priority), None)
+        for each in self._unstarted.values():
+            if each.priority >= priority or not self._by_priority:
+                return each
+        return None
 
     @property
     def unstarted(self) -> Iterable[Entry]:
@@ -108,7 +110,7 @@ class InFlight:
         """It is on its way."""
         self._pass(entry.sent_at)
         self._entries[number] = entry
-        self._counts[entry.priority] += 1
+        self._come(entry, 1)
         entry.pauses = self.pauses(entry.priority)
         # Whoever is in front of it is served first, answer and all, however much longer that takes.
         entry.overtaken = entry.pauses and self._front.count > 0
@@ -132,8 +134,7 @@ class InFlight:
             self._pass(now)
             entry.first_at = now
             self._shrink(number, entry, now)
-            self._side(entry).running += 1
-            self._streams[entry.priority] += 1
+            self._flow(entry, 1)
             del self._unstarted[number]
             self._fresh[number] = entry
             self._count(entry, count - 1)
@@ -164,7 +165,7 @@ class InFlight:
         """It is over, whole or not."""
         self._pass(now)
         entry = self._entries.pop(number)
-        self._counts[entry.priority] -= 1
+        self._come(entry, -1)
         side = self._side(entry)
         side.count -= 1
         if not entry.streamed:
@@ -173,8 +174,7 @@ class InFlight:
             self._shrink(number, entry, now)
         else:
             self._changed_at = now
-            self._streams[entry.priority] -= 1
-            side.running -= 1
+            self._flow(entry, -1)
             side.resting -= entry.resting
             self._fresh.pop(number, None)
         return entry
@@ -210,6 +210,16 @@ class InFlight:
 
     def _side(self, entry: Entry) -> _Side:
         return self._behind if entry.pauses else self._front
+
+    def _come(self, entry: Entry, more: int) -> None:
+        for place in range(entry.priority + 1):
+            self._counts[place] += more
+
+    def _flow(self, entry: Entry, more: int) -> None:
+        """It is a stream from now on, or until now."""
+        self._side(entry).running += more
+        for place in range(entry.priority + 1 if self._by_priority else len(self._streams)):
+            self._streams[place] += more
 
     def _count(self, entry: Entry, tokens: int) -> None:
         """What those behind get now and then while they pause says nothing of the gap."""

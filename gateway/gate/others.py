@@ -3,30 +3,33 @@
 Engines read what is short before what is long, and hold streams up meanwhile. How much of both is learnt.
 """
 
+from collections.abc import Sequence
 from itertools import islice
 
+from gateway.gate.entries import Entry
 from gateway.gate.inflight import InFlight
 from gateway.gate.rates import Rates, margin
-from gateway.gate.reading import MOST
-from gateway.types import Priority
+from gateway.gate.reading import MOST, Reading
 
 
-def harm(prompt: int, priority: Priority, flight: InFlight, rates: Rates, price: float, now: float) -> float:
-    """What those whom it overtakes are expected to lose, in nano-dollars: by how much their promises become less likely
-    to be kept, weighted by what somebody else takes for them, or by `price` where nobody else may answer.
+def harm(
+    delays: Sequence[tuple[Entry, float]], streams: int, reading: Reading, rates: Rates, price: float, now: float
+) -> float:
+    """What those whom it `delays` beside so many streams are expected to lose, in nano-dollars: by how much their
+    promises become less likely to be kept, weighted by what somebody else takes for them, or by `price` where nobody
+    else may answer.
     """
     lost = 0.0
     if not rates.overtaken:
         return lost
-    reading, band, streams = flight.reading, rates.first, flight.streams(priority)
-    rate, then = rates.among(streams), rates.among(streams + 1)
-    most_s = (reading.left + 2 * prompt) / then
-    for entry, tokens in reading.delays(prompt, priority):
+    band, rate, then = rates.first, rates.among(streams), rates.among(streams + 1)
+    slowest = min(rate, then)
+    for entry, tokens in delays:
         if entry.first_s is None:
             continue
         more = margin(entry.first_s)
         limit = entry.arrived_at + entry.first_s - now + more
-        if limit >= band.most * (most_s + more):
+        if limit >= band.most * ((reading.left + tokens) / slowest + more):
             continue
         until = reading.until(entry)
         first_s = until / rate + more

@@ -110,7 +110,7 @@ class Rates:
         """How long so much is read alone, beside few streams and beside many, the last of it being a `prompt`. It
         begins beside so many streams, and the `earlier` prompts become some more, one after the other.
         """
-        if not earlier:
+        if not earlier or streams > _FEW:
             whole = work / self.among(streams)
             return (0.0, 0.0, whole) if streams > _FEW else (0.0, whole, 0.0) if streams else (whole, 0.0, 0.0)
         tokens = [0.0, 0.0, 0.0]

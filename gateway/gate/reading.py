@@ -5,8 +5,9 @@ that are read meanwhile the longest waiting prompt gets at least half, and the s
 lets short prompts overtake (`overtaken`, from 0: first come, first served, to 1: as `local_models.llama.shares` does).
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from itertools import islice
+from operator import attrgetter
 from typing import Final
 
 from gateway.gate.entries import Entry
@@ -18,6 +19,7 @@ MOST: Final = 8
 """So many of the longest waiting are looked at one by one: time is not to grow with what an engine can hold."""
 _READ: Final = 1.01
 """Of a prompt that has been read no more is left than this."""
+_sent_at: Final = attrgetter("sent_at")
 
 
 class Reading:
@@ -28,33 +30,45 @@ class Reading:
         self._by_priority = by_priority
         self.left = 0.0
         """Tokens that are left of all."""
-        self._prompts: dict[int, Entry] = {}
-        self._lefts = [0.0 for _ in Priority]  # the same by class
+        # By class, the most urgent last; of an engine that knows no classes all are of one.
+        self._prompts: list[dict[int, Entry]] = [{} for _ in Priority] if by_priority else [{}]
+        self._lefts = [0.0 for _ in self._prompts]
+        # What `_before` finds, by class, as long as it is known.
+        self._longest: list[list[Entry] | None] = [[] for _ in self._prompts]
         self._at = 0.0
 
     def add(self, number: int, entry: Entry) -> None:
         """It is to be read."""
         entry.left = max(_LEAST, entry.prompt)
-        if self._by_priority:
-            for other in self._prompts.values():
-                other.overtaken = other.overtaken or other.priority < entry.priority
-        self._more(entry, entry.left)
-        self._prompts[number] = entry
+        place = self._place(entry.priority)
+        self._prompts[place][number] = entry
+        for prompts in self._prompts[:place]:
+            for other in reversed(prompts.values()):
+                if other.overtaken:
+                    break  # and so were those who came before it
+                other.overtaken = True
+        for longest in self._longest[: place + 1]:
+            if longest is not None and len(longest) < MOST:
+                longest.append(entry)
+        self._more(place, entry.left)
 
     def drop(self, number: int) -> None:
         """It has been read, or need not be any more."""
-        entry = self._prompts.pop(number)
-        self._more(entry, -entry.left)
-        if not self._prompts:
+        place = next(place for place, prompts in enumerate(self._prompts) if number in prompts)
+        entry = self._prompts[place].pop(number)
+        self._more(place, -entry.left)
+        self._forget(place, entry)
+        if not any(self._prompts):
             self.left = 0.0
-            self._lefts = [0.0 for _ in Priority]
+            self._lefts = [0.0 for _ in self._prompts]
 
     def advance(self, now: float, rate: float, overtaken: float) -> None:
         """Time has passed, at so many tokens per second."""
         tokens, self._at = (now - self._at) * rate, now
-        while self._prompts and tokens > 0:
+        place = len(self._prompts) - 1
+        while place >= 0 and tokens > 0:
             first = short = None
-            for each in self._served():
+            for each in self._prompts[place].values():
                 if each.left > _READ:
                     first = first or each
                     if short is None or each.left < short.left:
@@ -62,15 +76,15 @@ class Reading:
                     if not overtaken:
                         break
             if first is None or short is None:
-                return
+                place -= 1
+                continue
             share = overtaken / 2 if short is not first else 0.0
             done = min(tokens, (first.left - _LEAST) / (1 - share))
             if share:
                 done = min(done, (short.left - _LEAST) / share)
                 short.left -= done * share
-                self._more(short, -done * share)
             first.left -= done * (1 - share)
-            self._more(first, -done * (1 - share))
+            self._more(place, -done)
             tokens -= done
 
     def ahead(self, prompt: int, overtaken: float, priority: Priority) -> tuple[float, Sequence[float]]:
@@ -91,39 +105,49 @@ class Reading:
     def until(self, entry: Entry) -> float:
         """Tokens to be read before its first one, as far as it is overtaken by all that are shorter."""
         prompts, left = self._before(entry.priority)
-        first, *others = prompts
-        shorter = () if entry is first else (each.left for each in others if each.left < entry.left)
-        return min(left, 2 * (entry.left + sum(shorter)))
+        own = entry.left
+        if entry is prompts[0]:
+            return min(left, 2 * own)
+        shorter = sum([each.left for each in prompts if each.left < own])
+        return min(left, 2 * (own + shorter - (prompts[0].left if prompts[0].left < own else 0.0)))
 
     def delays(self, prompt: int, priority: Priority) -> list[tuple[Entry, float]]:
         """Whom of its equals a new prompt would overtake, and by how many tokens."""
-        prompts, left = self._before(priority, equals=self._by_priority)
-        if not prompts:
+        place = self._place(priority)
+        equals = self._prompts[place].values()
+        if not equals:
             return []
-        first, *others = prompts
+        first, *others = islice(equals, MOST)
         found: list[tuple[Entry, float]] = [(each, prompt) for each in others if each.left > prompt]
         # Who waits longest keeps half of every step, whoever comes.
-        half = 2 * first.left - left
+        half = 2 * first.left - sum(self._lefts[place:])
         return [(first, min(prompt, half)), *found] if half > 0 else found
 
-    def _before(self, priority: Priority, *, equals: bool = False) -> tuple[list[Entry], float]:
-        """The first of the prompts that are read before one of this class is done, or of its `equals` among them; and
-        what is left of all that are read before.
-        """
-        prompts = self._prompts.values()
-        if not self._by_priority:
-            return list(islice(prompts, MOST)), self.left
-        wanted = (each for each in prompts if each.priority is priority or (not equals and each.priority > priority))
-        return list(islice(wanted, MOST)), sum(self._lefts[priority:])
+    def _before(self, priority: Priority) -> tuple[list[Entry], float]:
+        """The first of the prompts that are read before one of this class is done; and what is left of all of them."""
+        place = self._place(priority)
+        found = self._longest[place]
+        if found is None:
+            found = [*islice(self._prompts[place].values(), MOST)]
+            urgent = [
+                each for prompts in self._prompts[place + 1 :] if prompts for each in islice(prompts.values(), MOST)
+            ]
+            if urgent:
+                found = sorted(found + urgent, key=_sent_at)[:MOST]
+            self._longest[place] = found
+        return found, sum(self._lefts[place:])
 
-    def _more(self, entry: Entry, tokens: float) -> None:
+    def _forget(self, place: int, entry: Entry) -> None:
+        """Shorter lists have all that there are; the others are looked up once more, if it was one of them."""
+        for each, longest in enumerate(self._longest[: place + 1]):
+            if longest is not None and len(longest) < MOST:
+                self._longest[each] = [other for other in longest if other is not entry]
+            elif longest is not None and entry.sent_at <= longest[-1].sent_at:
+                self._longest[each] = None
+
+    def _place(self, priority: Priority) -> int:
+        return priority if self._by_priority else 0
+
+    def _more(self, place: int, tokens: float) -> None:
         self.left += tokens
-        self._lefts[entry.priority] += tokens
-
-    def _served(self) -> Collection[Entry]:
-        """The prompts that are read at present."""
-        prompts = self._prompts.values()
-        if not self._by_priority:
-            return prompts
-        most = max((each.priority for each in prompts if each.left > _READ), default=None)
-        return [each for each in prompts if each.priority is most]
+        self._lefts[place] += tokens

@@ -54,7 +54,9 @@ def test_where_nobody_is_overtaken_nobody_waits() -> None:
     one = gate(Learnt(rate=200.0, beside=1.0, overtaken=0.0, first=SURE))
     send(one, 0, ask(100))
     one.send(1, ask(250), decide(one, ask(250)), 100.0)
-    assert harm(10, Priority.NORMAL, one.flight, one.rates, 1.0, 100.0) == 0
+    delays = one.flight.reading.delays(10, Priority.NORMAL)
+    assert delays
+    assert harm(delays, 0, one.flight.reading, one.rates, 1.0, 100.0) == 0
     assert decide(one, ask(10)).outcome is Ruling.ADMIT
 
 
@@ -74,7 +76,9 @@ def test_those_who_may_go_nowhere_else_count_like_the_one_who_comes() -> None:
     one = gate()
     asked = ask(350)
     one.send(0, asked, one.decide(asked, None, 0.5, 100.0), 100.0)
-    assert harm(60, Priority.NORMAL, one.flight, one.rates, 1_000.0, 100.0) == pytest.approx(1_000.0, rel=0.05)
+    delays = one.flight.reading.delays(60, Priority.NORMAL)
+    lost = harm(delays, 0, one.flight.reading, one.rates, 1_000.0, 100.0)
+    assert lost == pytest.approx(1_000.0, rel=0.05)
 
 
 def test_a_long_prompt_lets_others_have_their_second_token() -> None:

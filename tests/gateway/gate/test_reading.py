@@ -1,21 +1,40 @@
 """What is left of the prompts under way, and who overtakes whom."""
 
+from typing import Final
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.gate.entries import Entry
 from gateway.gate.reading import Reading
 from gateway.types import Priority
 
 BATCH, USUAL, URGENT = Priority
+COURSES: Final = st.lists(
+    st.one_of(st.tuples(st.sampled_from(Priority), st.integers(1, 500)), st.integers(0, 40)), max_size=80
+)
+"""Somebody comes, of this class and with so many tokens; or of those who are there one goes."""
+
+
+def request(number: int, prompt: int, priority: Priority) -> Entry:
+    """One that was sent in this second."""
+    return Entry(
+        prompt=prompt,
+        arrived_at=number,
+        sent_at=number,
+        foretold_s=1.0,
+        foretold_gap_s=0.0,
+        first_s=2.0,
+        gap_s=None,
+        priority=priority,
+    )
 
 
 def reading(*prompts: int) -> tuple[Reading, list[Entry]]:
     """Prompts that were sent one after the other at second 0."""
     found = Reading()
-    entries = [
-        Entry(prompt=prompt, arrived_at=0.0, sent_at=0.0, foretold_s=1.0, foretold_gap_s=0.0, first_s=2.0, gap_s=None)
-        for prompt in prompts
-    ]
+    entries = [request(0, prompt, USUAL) for prompt in prompts]
     for number, entry in enumerate(entries):
         found.add(number, entry)
     return found, entries
@@ -79,17 +98,7 @@ def test_where_the_urgent_are_served_first_only_their_equals_and_betters_count()
     """For what is before a prompt, for whom it delays, and for what is read meanwhile."""
     found = Reading(by_priority=True)
     entries = {
-        priority: Entry(
-            prompt=prompt,
-            arrived_at=0.0,
-            sent_at=0.0,
-            foretold_s=1.0,
-            foretold_gap_s=0.0,
-            first_s=2.0,
-            gap_s=None,
-            priority=priority,
-        )
-        for prompt, priority in ((400, BATCH), (200, USUAL), (100, URGENT))
+        priority: request(0, prompt, priority) for prompt, priority in ((400, BATCH), (200, USUAL), (100, URGENT))
     }
     for number, entry in enumerate(entries.values()):
         found.add(number, entry)
@@ -100,3 +109,29 @@ def test_where_the_urgent_are_served_first_only_their_equals_and_betters_count()
     found.advance(1.0, 50.0, 1.0)
     found.advance(2.0, 149.0, 1.0)
     assert [entry.left for entry in entries.values()] == pytest.approx([400, 100, 1])
+
+
+@pytest.mark.parametrize("by_priority", [False, True])
+@given(course=COURSES)
+def test_who_came_and_went_leaves_no_trace(by_priority: bool, course: list[tuple[Priority, int] | int]) -> None:  # noqa: FBT001 - a parameter of the test
+    """Whatever has happened, it is as if only those had come who are still there."""
+    found, there, overtaken = Reading(by_priority=by_priority), dict[int, Entry](), set[int]()
+    for number, event in enumerate(course):
+        if isinstance(event, tuple):
+            priority, prompt = event
+            overtaken |= {each for each, entry in there.items() if by_priority and entry.priority < priority}
+            there[number] = request(number, prompt, priority)
+            found.add(number, there[number])
+        elif there:
+            gone = list(there)[event % len(there)]
+            found.drop(gone)
+            del there[gone]
+    anew = Reading(by_priority=by_priority)
+    assert {number for number, entry in there.items() if entry.overtaken} == overtaken & there.keys()
+    for number, entry in there.items():
+        anew.add(number, entry)
+    assert found.left == anew.left
+    for priority in Priority:
+        assert found.ahead(60, 0.5, priority) == anew.ahead(60, 0.5, priority)
+        assert found.delays(60, priority) == anew.delays(60, priority)
+    assert [found.until(entry) for entry in there.values()] == [anew.until(entry) for entry in there.values()]
