@@ -97,8 +97,8 @@ def load(port: int, body: bytes, seconds: float, connections: int) -> Load:
 
 
 def decisions() -> dict[str, Any]:
-    """Time of policy + classify + route for prompts of up to 8,000 tokens, and of the gate beside up to 63 others, each
-    in a process of its own.
+    """Time of policy + classify + route for prompts of up to 8,000 tokens, and of the gate's decision and of the whole
+    entry beside up to 63 others, each in a process of its own.
     """
     return {"decision": _printed("overhead_decisions.py"), "gate": _printed("overhead_gate.py")}
 
