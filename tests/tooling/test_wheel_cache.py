@@ -151,14 +151,44 @@ int main() {
 """
 
 
+HALVES = """
+#include <immintrin.h>
+#ifdef __AVX512FP16__
+int by_halves;
+#endif
+int main(int count, char **) {
+    __m512 wide = _mm512_set1_ps(count);
+    return _mm512_reduce_add_ps(_mm512_cvtph_ps(_mm512_cvtps_ph(wide, 0))) - 16 * count;
+}
+"""
+
+
+def engine_flags(folder: Path) -> list[str]:
+    """Of the compiler, as the engine is made."""
+    return shlex.split(build_environment({}, folder)["CXXFLAGS"])
+
+
+def compiled(source: str, program: Path, *flags: str) -> bytes:
+    """A program for a processor that has everything. Skips where the compiler knows none."""
+    made = ["c++", *flags, "-O3", "-march=sapphirerapids", "-x", "c++", "-", "-o", str(program)]
+    done = subprocess.run(made, input=source, text=True, capture_output=True, check=False)
+    if "sapphirerapids" in done.stderr:
+        pytest.skip("this compiler knows no such processor")
+    assert done.returncode == 0, done.stderr
+    return program.read_bytes()
+
+
+def test_the_engine_widens_halves_instead_of_looking_them_up_one_by_one(tmp_path: Path) -> None:
+    """llama.cpp's way with a processor's halves leaves over heads of 64 numbers: its other one is chosen, and works."""
+    assert b"by_halves" in compiled(HALVES, tmp_path / "theirs")
+    assert b"by_halves" not in compiled(HALVES, tmp_path / "ours", *engine_flags(tmp_path))
+    if "avx512f" in processor_identity():
+        assert subprocess.run([tmp_path / "ours"], check=False).returncode == 0
+
+
 def test_the_whole_tile_configuration_is_loaded(tmp_path: Path) -> None:
     """Compiled as the engine is, code for AMX loads the configuration that it filled in, and not a part of it."""
-    flags = shlex.split(build_environment({}, tmp_path)["CXXFLAGS"])
-    made = ["c++", *flags, "-O3", "-march=sapphirerapids", "-x", "c++", "-", "-o", str(tmp_path / "tiles")]
-    done = subprocess.run(made, input=TILES, text=True, capture_output=True, check=False)
-    if "sapphirerapids" in done.stderr:
-        pytest.skip("this compiler knows nothing of AMX")
-    assert done.returncode == 0, done.stderr
+    compiled(TILES, tmp_path / "tiles", *engine_flags(tmp_path))
     if "amx_tile" not in processor_identity():
         pytest.skip("compiled; this processor has no tiles to load")
     assert subprocess.run([tmp_path / "tiles"], check=False).returncode == 0
