@@ -13,9 +13,10 @@ _KEPT: Final = 64
 
 
 class Decided(Struct, frozen=True):
-    """What became of somebody, and how the engine was then; `entry` is what came of it since."""
+    """What became of somebody, and how the engine was; `at` is the wall's clock, `entry` is what came of it since."""
 
     outcome: str
+    at: float
     ask: Ask
     choice: Choice
     entry: Entry | None
@@ -40,6 +41,7 @@ class Book:
         self._kept.append(
             Decided(
                 outcome,
+                time.time(),
                 ask,
                 choice,
                 entry,
@@ -52,17 +54,15 @@ class Book:
 
     def decisions(self) -> tuple[GateDecision, ...]:
         """The last ones, oldest first."""
-        clock = time.time() - time.monotonic()
-        return tuple(_told(each, clock) for each in self._kept)
+        return tuple(_told(each) for each in self._kept)
 
 
-def _told(each: Decided, clock: float) -> GateDecision:
-    """`clock` is by how much the wall's is ahead of the loop's."""
+def _told(each: Decided) -> GateDecision:
     choice, ask, entry, situation = each.choice, each.ask, each.entry, each.situation
     seen = choice.forecast
     first_at = entry.first_at if entry is not None and entry.streamed else None
     return GateDecision(
-        at=clock + situation.at,
+        at=each.at,
         outcome=each.outcome,
         priority=ask.priority.name.lower(),
         waited_s=situation.at - ask.arrived_at,
