@@ -59,7 +59,7 @@ class Headroom:
         wanted, first_s = 0, math.inf
         for each, seen in self._seen.items():
             if each > priority and now - seen.at < _LENT_AFTER_S:
-                wanted += seen.wanted
+                wanted = max(wanted, seen.wanted)
                 first_s = min(first_s, seen.first_s)
         if not wanted:
             return slots, math.inf

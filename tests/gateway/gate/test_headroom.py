@@ -48,3 +48,11 @@ def test_more_is_kept_where_higher_classes_have_wanted_more_at_once() -> None:
     assert headroom.room(Priority.NORMAL, 8, 110.5)[0] == 2
     headroom.arrived(Priority.INTERACTIVE, 2.0, 121.0)
     assert headroom.room(Priority.BATCH, 8, 121.0)[0] == 5
+
+
+def test_what_two_higher_classes_have_wanted_is_kept_once() -> None:
+    """The lower of them counted those of the higher one, too."""
+    headroom = Headroom()
+    headroom.arrived(Priority.INTERACTIVE, 2.0, 100.0, under_way=3)
+    headroom.arrived(Priority.NORMAL, 4.0, 100.0, under_way=5)
+    assert headroom.room(Priority.BATCH, 16, 101.0) == (6, 1.3)
