@@ -9,9 +9,11 @@ import math
 from types import TracebackType
 from typing import Protocol, Self
 
+from gateway.awake import AwakeClock
+
 
 class Alarm(Protocol):
-    """What is to happen at `when`, by the loop's clock, unless it is taken back before."""
+    """What is to happen at `when`, by the clock of its alarms, unless it is taken back before."""
 
     @property
     def when(self) -> float:
@@ -23,10 +25,11 @@ class Alarm(Protocol):
 
 class Alarms:
     """One timer for all of them. It is set to the first, and looks for the next only when it has run down, also where
-    the first has been taken back meanwhile.
+    the first has been taken back meanwhile. They go by `clock`, by the loop's where none is given.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: AwakeClock | None = None) -> None:
+        self.clock = clock or AwakeClock()
         self._set: dict[Alarm, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._runs_down_at = math.inf
@@ -45,10 +48,10 @@ class Alarms:
         if self._timer is not None:
             self._timer.cancel()
         self._runs_down_at = when
-        self._timer = asyncio.get_running_loop().call_at(when, self._look)
+        self._timer = asyncio.get_running_loop().call_at(when + self.clock.lost_s, self._look)
 
     def _look(self) -> None:
-        now = asyncio.get_running_loop().time()
+        now = self.clock.time()
         self._timer, self._runs_down_at = None, math.inf
         for alarm in [each for each in self._set if each.when <= now]:
             del self._set[alarm]
@@ -58,9 +61,9 @@ class Alarms:
 
 
 class Deadline:
-    """While inside, the task is cancelled at `when`, by the loop's clock, and TimeoutError comes out of the block.
+    """While inside, the task is cancelled at `when`, and TimeoutError comes out of the block.
 
-    It is one of `alarms`, where there are many such waits.
+    It is one of `alarms` where there are many such waits, and by their clock; otherwise by the loop's.
     """
 
     __slots__ = ("_alarms", "_before", "_inside", "_loop", "_task", "expired", "when")

@@ -4,6 +4,8 @@ import ssl
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from msgspec import Struct
+
 from gateway.app import nouns
 from gateway.backends.anthropic import HEADERS, AnthropicBackend
 from gateway.backends.chat import ChatClient
@@ -11,6 +13,7 @@ from gateway.backends.embeddings import EngineVectors, ProviderVectors
 from gateway.backends.local import LocalBackend
 from gateway.backends.openai import OpenAIBackend
 from gateway.config.schema import Backend, Config
+from gateway.deadline import Alarms
 from gateway.ports import Backend as BackendPort
 from gateway.ports import VectorBackend
 from gateway.types import BackendSpec, EngineView
@@ -21,10 +24,17 @@ View = Callable[[str], EngineView | None]
 """What is known of an engine, by its name, at this moment."""
 
 
+class Surroundings(Struct, frozen=True):
+    """What all backends of a configuration share: where their engines are, and among which alarms their deadlines."""
+
+    config: Config
+    view: View
+    alarms: Alarms | None = None
+
+
 def connected(
     facts: Callable[[], BackendSpec],
-    config: Config,
-    view: View,
+    around: Surroundings,
     tls: ssl.SSLContext | None,
     standby: LocalBackend | None = None,
 ) -> tuple[BackendPort, ChatClient]:
@@ -33,42 +43,42 @@ def connected(
     `facts` gives what is known of it: of an engine more may be learnt once it is up.
     """
     spec = facts()
-    section = config.backends[spec.name]
+    section = around.config.backends[spec.name]
     if spec.engine is not None:
-        return connected_engine(facts, config, view, tls, standby)
-    client, profile = _client(spec, section, tls), nouns.profile(section.params, None)
+        return connected_engine(facts, around, tls, standby)
+    client, profile = _client(spec, around, tls), nouns.profile(section.params, None)
     kind = AnthropicBackend if section.provider == "anthropic" else OpenAIBackend
     return kind(spec, section.base_url or "", profile, client), client
 
 
 def connected_engine(
     facts: Callable[[], BackendSpec],
-    config: Config,
-    view: View,
+    around: Surroundings,
     tls: ssl.SSLContext | None,
     standby: LocalBackend | None = None,
 ) -> tuple[LocalBackend, ChatClient]:
     """The same for what an engine serves: the backend's own, or its standby."""
     spec = facts()
     assert spec.engine is not None
-    section = config.backends[spec.name]
-    client, profile = _client(spec, section, tls), nouns.profile(section.params, config.engines[spec.engine])
-    return LocalBackend(facts, partial(view, spec.engine), profile, client, standby), client
+    section = around.config.backends[spec.name]
+    client, profile = _client(spec, around, tls), nouns.profile(section.params, around.config.engines[spec.engine])
+    return LocalBackend(facts, partial(around.view, spec.engine), profile, client, standby), client
 
 
 def connected_vectors(
-    spec: BackendSpec, config: Config, view: View, tls: ssl.SSLContext | None
+    spec: BackendSpec, around: Surroundings, tls: ssl.SSLContext | None
 ) -> tuple[VectorBackend, ChatClient]:
     """The same for a backend that gives vectors."""
-    section = config.backends[spec.name]
-    client = _client(spec, section, tls)
-    profile = nouns.profile(section.params, config.engines.get(section.engine or ""))
+    section = around.config.backends[spec.name]
+    client = _client(spec, around, tls)
+    profile = nouns.profile(section.params, around.config.engines.get(section.engine or ""))
     if section.engine is not None:
-        return EngineVectors(spec, partial(view, section.engine), profile, client), client
+        return EngineVectors(spec, partial(around.view, section.engine), profile, client), client
     return ProviderVectors(spec, section.base_url or "", profile, client), client
 
 
-def _client(spec: BackendSpec, section: Backend, tls: ssl.SSLContext | None) -> ChatClient:
+def _client(spec: BackendSpec, around: Surroundings, tls: ssl.SSLContext | None) -> ChatClient:
+    section = around.config.backends[spec.name]
     return ChatClient(
         spec.name,
         nouns.deadlines(section.timeouts),
@@ -76,6 +86,7 @@ def _client(spec: BackendSpec, section: Backend, tls: ssl.SSLContext | None) -> 
         tls=tls,
         proxy=section.proxy,
         api=AnthropicApi() if section.provider == "anthropic" else OpenAIApi(),
+        alarms=around.alarms,
     )
 
 

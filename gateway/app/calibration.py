@@ -15,7 +15,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from gateway.app import nouns
-from gateway.app.backends import connected, nowhere
+from gateway.app.backends import Surroundings, connected, nowhere
 from gateway.app.calibration_run import BandFloors, CannotCalibrate, Plan, measure
 from gateway.app.calibrations import default_temperature, model_of
 from gateway.app.engines import Engines, engine_specs, unheard
@@ -106,7 +106,7 @@ async def _calibrated(
         max_tokens=section.params.defaults.get("max_tokens"),
     )
     facts = partial(nouns.backend_specs(config).__getitem__, name)
-    backend, client = connected(facts, config, engines.view, Trust(config).context(name))
+    backend, client = connected(facts, Surroundings(config, engines.view), Trust(config).context(name))
     try:
         bands = await measure(backend, plan, partial(report, f"asking {name}"))
     finally:

@@ -12,7 +12,7 @@ from typing import Self
 from prometheus_client import CollectorRegistry
 
 from gateway.app import nouns
-from gateway.app.backends import View, connected, connected_engine, connected_vectors, nowhere
+from gateway.app.backends import Surroundings, connected, connected_engine, connected_vectors, nowhere
 from gateway.app.calibrations import calibrations
 from gateway.app.decision import classifier, policy
 from gateway.app.engines import Engines, engine_specs
@@ -20,6 +20,7 @@ from gateway.app.gpus import gpu_snapshot
 from gateway.app.learnt import Memory
 from gateway.app.trust import Trust
 from gateway.attempt import Attempts
+from gateway.awake import AwakeClock
 from gateway.backends.breaker import Breaker
 from gateway.backends.chat import ChatClient
 from gateway.backends.local import LocalBackend
@@ -71,6 +72,7 @@ class Gateway:
         self.identities: Identities = nouns.identities(config)
         slots = {name: engine.parallel for name, engine in config.engines.items()}
         self.gate = Gate(slots, nouns.gate_settings(config), nouns.standbys(config))
+        self._alarms = Alarms(AwakeClock(self.gate.excuse))
         self._trust = Trust(config)
         self._stack = AsyncExitStack()
         self.engines: Engines | None = None
@@ -94,6 +96,8 @@ class Gateway:
     async def _build(self, stack: AsyncExitStack) -> None:
         """Parts are closed in the reverse of this order: callers first, the ledger last."""
         _prepare(self.home)
+        self._alarms.clock.begin()
+        stack.callback(self._alarms.clock.end)
         specs = engine_specs(self.config, self.home)
         self.ledger = SqliteLedger(self.home / "ledger.sqlite")
         stack.callback(self.ledger.close)
@@ -160,7 +164,7 @@ class Gateway:
     def _build_servers(self, registry: CollectorRegistry) -> None:
         server = self.config.server
         readiness = ReadinessProbe(self.table, self.gate.states, self._breakers, asyncio.get_running_loop().time)
-        door = Door(self.identities, self.drain, server.max_body_bytes, server.body_timeout_s, Alarms())
+        door = Door(self.identities, self.drain, server.max_body_bytes, server.body_timeout_s, self._alarms)
         endpoints: dict[str, Asgi] = {
             CHAT_PATH: AnswerEndpoint(OpenAIChat(), self.broker, door),
             MESSAGES_PATH: AnswerEndpoint(AnthropicMessages(), self.broker, door),
@@ -179,7 +183,7 @@ class Gateway:
             if spec.vectors is None:
                 facts = partial(self.table.specs.__getitem__, name)
                 standby, tls = self._standby(spec, stack), self._trust.context(name)
-                found[name], client = connected(facts, self.config, self._view, tls, standby)
+                found[name], client = connected(facts, self._around, tls, standby)
                 self._own(client, stack)
         return found
 
@@ -188,7 +192,7 @@ class Gateway:
         if spec.standby is None or spec.standby.engine is None:
             return None
         facts, tls = partial(self.table.standby, spec.name), self._trust.engine_context(spec.standby.engine)
-        backend, client = connected_engine(facts, self.config, self._view, tls)
+        backend, client = connected_engine(facts, self._around, tls)
         self._own(client, stack)
         return backend
 
@@ -197,7 +201,7 @@ class Gateway:
         for name, spec in self.table.specs.items():
             if spec.vectors is not None:
                 tls = self._trust.context(name)
-                found[name], client = connected_vectors(spec, self.config, self._view, tls)
+                found[name], client = connected_vectors(spec, self._around, tls)
                 self._own(client, stack)
         settings = nouns.embedder_settings(self.config)
         return Embedder(policy(self.config), self.table, found, self.gate, recorder.record, settings)
@@ -207,8 +211,9 @@ class Gateway:
         stack.push_async_callback(client.close)
 
     @property
-    def _view(self) -> View:
-        return nowhere if self.engines is None else self.engines.view
+    def _around(self) -> Surroundings:
+        view = nowhere if self.engines is None else self.engines.view
+        return Surroundings(self.config, view, self._alarms)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

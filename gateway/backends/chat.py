@@ -68,10 +68,12 @@ class Deadlines(Struct, frozen=True, kw_only=True):
 class ChatClient:
     """One backend's connections. `name` is what errors call it, `api` what it speaks, OpenAI's if none is given.
 
-    `tls` is needed for https. `proxy` is an http:// address that https goes through; the environment names none.
+    `tls` is needed for https. `proxy` is an http:// address that https goes through; the environment names none. Its
+    deadlines are among `alarms`: where those know of a time in which this process stood still, it is held against
+    nobody.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is another's to say: the file, the certificates, the process
         self,
         name: str,
         deadlines: Deadlines,
@@ -80,12 +82,13 @@ class ChatClient:
         api: UpstreamApi | None = None,
         tls: ssl.SSLContext | None = None,
         proxy: str | None = None,
+        alarms: Alarms | None = None,
     ) -> None:
         self._name = name
         self._deadlines = deadlines
         self._api = api or OpenAIApi()
         self._lines: WeakValueDictionary[str, Line] = WeakValueDictionary()
-        self._alarms = Alarms()
+        self._alarms = alarms or Alarms()
         # A backend is asked at the same few addresses again and again.
         self._server = lru_cache(maxsize=_KNOWN_URLS)(_server)
         self._in_the_clear = lru_cache(maxsize=_KNOWN_URLS)(in_the_clear)
@@ -114,9 +117,8 @@ class ChatClient:
 
     async def stream(self, url: str, body: JsonObject, deadline: float, api: UpstreamApi | None = None) -> EventStream:
         """POST `body` and return the stream of its answer, once accepted."""
-        clock = asyncio.get_running_loop().time
         until = self._until(deadline)
-        first = min(until, clock() + self._deadlines.first_token_s)
+        first = min(until, self._alarms.clock.time() + self._deadlines.first_token_s)
         line = self._line(url)
         try:
             response = await line.within(partial(self._post, url, body), first)
@@ -162,11 +164,12 @@ class ChatClient:
         return min(MAX_SECONDS, self._api.pause_s(headers))
 
     def _until(self, deadline: float) -> float:
-        return min(deadline, asyncio.get_running_loop().time() + self._deadlines.total_s)
+        """When a call ends at the latest, by the clock of the alarms; `deadline` is by the loop's."""
+        left = deadline - asyncio.get_running_loop().time()
+        return self._alarms.clock.time() + min(left, self._deadlines.total_s)
 
     async def _post(self, url: str, body: JsonObject) -> Response:
-        transport = self._plain if self._in_the_clear(url) else self._any
-        response = await transport.post(url, _encode(body))
+        response = await self._reached(self._plain if self._in_the_clear(url) else self._any, url, _encode(body))
         if response.status != 200:
             try:
                 raise await self._refused(response)
@@ -176,6 +179,18 @@ class ChatClient:
             response.close()
             raise Broken(f"{self._name} sent a compressed answer, which was not asked for")
         return response
+
+    async def _reached(self, transport: Transport, url: str, body: bytes) -> Response:
+        """The answer to `body`; asked once more where it was us who stood still until it was too late to connect."""
+        clock = self._alarms.clock
+        lost_s = clock.lost_s
+        try:
+            return await transport.post(url, body)
+        except ConnectTimedOut:
+            clock.time()
+            if clock.lost_s == lost_s:
+                raise
+        return await transport.post(url, body)
 
     async def _refused(self, response: Response) -> Refused:
         fault = self._api.fault(response.status, await _read(response, _MAX_ERROR_BYTES, cut=True))

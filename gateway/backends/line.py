@@ -13,13 +13,15 @@ class Line:
     """The way to one server. `name` is what errors call who is there; its deadlines are among `alarms`."""
 
     def __init__(self, name: str, alarms: Alarms) -> None:
+        self.time = alarms.clock.time
+        """The clock that deadlines go by."""
         self._name = name
         self._alarms = alarms
         self._dead = False
         self._waits: set[Deadline] = set()
 
     async def within(self, step: Callable[[], Awaitable[T]], until: float) -> T:
-        """What `step` brings, by the loop's clock. Raises TimeoutError, or Broken once the line is cut."""
+        """What `step` brings before `until`. Raises TimeoutError, or Broken once the line is cut."""
         if self._dead:
             raise self._broken()
         try:

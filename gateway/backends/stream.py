@@ -23,7 +23,7 @@ _LAST_BYTES_S = 0.02
 
 
 class Limits(Struct, frozen=True):
-    """`first` and `until` are deadlines on the loop's clock: for the first piece, and for all of it."""
+    """`first` and `until` are deadlines on the line's clock: for the first piece, and for all of it."""
 
     first: float
     idle_s: float
@@ -45,7 +45,6 @@ class EventStream:
         self._name = name
         self._line = line
         self._response = response
-        self._clock = asyncio.get_running_loop().time
         self._reader = reader
         self._limits = limits
         self.pause_s = pause_s
@@ -91,14 +90,14 @@ class EventStream:
         """Read past the last event: the end of the body follows in a packet of its own, and a connection that is left
         before it cannot be used again. Who does not send it in time pays with a new connection.
         """
-        with suppress(TimeoutError, TransportError), Deadline(self._clock() + _LAST_BYTES_S):
+        with suppress(TimeoutError, TransportError), Deadline(asyncio.get_running_loop().time() + _LAST_BYTES_S):
             while await self._response.readany():
                 continue
 
     async def _read(self) -> bytes:
         stage = "idle" if self._started else "first_token"
         limits = self._limits
-        pause = self._clock() + limits.idle_s if self._started else limits.first
+        pause = self._line.time() + limits.idle_s if self._started else limits.first
         if pause >= limits.until:
             stage, pause = "total", limits.until
         try:

@@ -66,6 +66,11 @@ class Gate:
         for post in self._posts.values():
             post.heard()
 
+    def excuse(self, seconds: float) -> None:
+        """This process stood still for so long, and no engine has to answer for it."""
+        for post in self._posts.values():
+            post.gate.excuse(seconds)
+
     def learnt(self) -> dict[str, Learnt]:
         """What is known of each engine that was seen at work, for the next life of this gate."""
         return {name: each for name, post in self._posts.items() if (each := post.gate.learnt).reach > 0}

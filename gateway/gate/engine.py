@@ -181,6 +181,11 @@ class EngineGate:
         factor = max(STALL_FACTOR, rates.first.most)
         return health.stands_still(work_s, factor, now, flight.listening_since)
 
+    def excuse(self, seconds: float) -> None:
+        """This process stood still for so long: nothing is to be learnt from those who are there."""
+        self.health.excuse(seconds)
+        self.flight.disturb()
+
     def fence(self, now: float) -> None:
         """It was found to stand still: nothing is to be learnt from those who are there."""
         self.health.fence()

@@ -78,7 +78,7 @@ async def read_body(headers: Headers, receive: Receive, limit: int, timeout_s: f
     if declared.isdecimal() and int(declared) > limit:
         raise _too_large(limit)
     try:
-        with Deadline(asyncio.get_running_loop().time() + timeout_s, alarms):
+        with Deadline(alarms.clock.time() + timeout_s, alarms):
             return await _read(receive, limit)
     except TimeoutError as error:
         raise RequestError(
@@ -125,9 +125,8 @@ class Hangup:
         self._watch: asyncio.Task[None] | None = None
 
     def __enter__(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._task = asyncio.current_task(loop)
-        self.when = loop.time() + _WATCH_AFTER_S
+        self._task = asyncio.current_task()
+        self.when = self._alarms.clock.time() + _WATCH_AFTER_S
         self._alarms.set(self)
 
     def __exit__(

@@ -33,12 +33,23 @@ async def pass_time(seconds: float) -> None:
     await asyncio.sleep(seconds)
 
 
+def stand_still(seconds: float) -> None:
+    """Time passes, and nobody in this process notices while it does."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    loop.stand_still(seconds)
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
     """Time passes only when everybody waits for it."""
 
     def __init__(self) -> None:
         self._virtual = _Selector()
         super().__init__(self._virtual)
+
+    def stand_still(self, seconds: float) -> None:
+        """See `stand_still`."""
+        self._virtual.now += seconds
 
     def time(self) -> float:
         """Seconds on the virtual clock."""

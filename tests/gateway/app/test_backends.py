@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway.app import nouns
-from gateway.app.backends import connected, nowhere
+from gateway.app.backends import Surroundings, connected, nowhere
 from gateway.blocks import Conversation, Thinking, Turn
 from gateway.config.schema import Config, Engine, Params
 from gateway.messages import ChatRequest
@@ -41,7 +41,9 @@ BUDGET = change(EFFORT, conversation=Conversation(messages=TURNS, thinking=Think
 async def test_our_own_engine_knows_no_effort(request_: ChatRequest, ignored: tuple[str, ...]) -> None:
     """So it is not sent, and the caller is told by the name it has in the caller's API; of others nobody knows."""
     for name, expected in (("ours", ignored), ("theirs", ())):
-        backend, client = connected(partial(nouns.backend_specs(CONFIG).__getitem__, name), CONFIG, nowhere, None)
+        backend, client = connected(
+            partial(nouns.backend_specs(CONFIG).__getitem__, name), Surroundings(CONFIG, nowhere), None
+        )
         assert backend.ignores(request_) == expected
         await client.close()
 

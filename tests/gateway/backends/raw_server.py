@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from types import MappingProxyType
@@ -60,9 +61,10 @@ class RawServer:
         self.url = ""
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator["RawServer"]:
-        """Listening on a loopback port."""
-        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+    async def running(self, bound: socket.socket | None = None) -> AsyncIterator["RawServer"]:
+        """Listening on a loopback port, or on this socket."""
+        where = {"host": "127.0.0.1", "port": 0} if bound is None else {"sock": bound}
+        server = await asyncio.start_server(self._accept, **where)
         self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/chat/completions"
         try:
             yield self

@@ -6,11 +6,13 @@ import socket
 
 import pytest
 
+from gateway.awake import AwakeClock
 from gateway.backends.chat import ChatClient, Deadlines
+from gateway.deadline import Alarms
 from gateway.errors import BackendError, Broken, Reason, Refused, TimedOut, Unreachable
 from gateway.messages import Choice, Completion, Usage, UsageQuality
 from tests.gateway.backends.calls import BODY, DEADLINES, calling, later, sends, silent
-from tests.gateway.backends.raw_server import PATIENCE_S, Caller, Script, answer, response
+from tests.gateway.backends.raw_server import PATIENCE_S, Caller, RawServer, Script, answer, response
 
 CANARY = "secret-canary-of-the-prompt"
 
@@ -264,6 +266,26 @@ async def test_a_connection_that_does_not_come_about_times_out() -> None:
         finally:
             await client.close()
     assert (caught.value.stage, caught.value.billed, caught.value.retryable) == ("connect", False, True)
+
+
+async def test_a_connection_that_we_slept_through_is_tried_once_more() -> None:
+    """Nothing was sent, and the time was up while nobody here could have noticed that it stood."""
+    clock, script = AwakeClock(), sends(response(answer()))
+    with socket.socket() as full, socket.socket() as one, socket.socket() as two:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for each in (one, two):
+            each.setblocking(False)  # noqa: FBT003 - that is its name
+            each.connect_ex(full.getsockname())
+        limits = Deadlines(connect_s=0.2, first_token_s=5, idle_s=5, total_s=5)
+        client = ChatClient("mini", limits, {}, alarms=Alarms(clock))
+        url = f"http://127.0.0.1:{full.getsockname()[1]}/v1"
+        asked = asyncio.create_task(client.complete(url, BODY, later()))
+        await asyncio.wait((asked,), timeout=0.05)
+        clock.lost_s += 35.0
+        async with RawServer(script).running(full), asyncio.timeout(PATIENCE_S):
+            assert (await asked).choices[0].text == "hi"
+        await client.close()
 
 
 SLOW: dict[str, Script] = {

@@ -143,6 +143,17 @@ def test_nothing_is_learnt_from_a_standstill() -> None:
     assert offer(one, 10, ask(20, 116.0)).outcome is Ruling.ADMIT
 
 
+def test_nothing_is_learnt_from_a_standstill_of_our_own() -> None:
+    """First tokens that lay unread for half a minute would have it believe that engines hang for that long."""
+    one = gate()
+    learnt = one.learnt
+    assert offer(one, 0, ask(160)).outcome is Ruling.ADMIT
+    one.excuse(35.0)
+    one.token(0, 135.5)
+    one.end(0, 136.0)
+    assert one.learnt == learnt
+
+
 @pytest.mark.parametrize(("prompt", "after_s"), [(300, 5.0), (3_000, 30.0)])
 def test_a_closed_gate_looks_whether_it_could_open(prompt: int, after_s: float) -> None:
     """What is foretold too late goes in once in a while, and shows that the engine is ten times as fast."""

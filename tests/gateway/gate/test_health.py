@@ -74,6 +74,16 @@ def test_silence_takes_trust_away_by_degrees(age: float, most: int) -> None:
     assert health.ceiling(0, 0.0, 120.0) == 8
 
 
+def test_what_could_not_be_heard_is_no_silence() -> None:
+    """This process stood still for 35 seconds: neither its streams nor those who watch it had the word meanwhile."""
+    health = up()
+    health.sent(100.0, 0)
+    health.progressed(100.1)
+    health.excuse(35.0)
+    assert health.ceiling(1, 0.0, 135.9) == 8
+    assert health.ceiling(1, 0.0, 136.2) == 0, "it has not said anything since, either"
+
+
 def test_who_was_down_since_and_is_back_is_no_more_fenced() -> None:
     """Whoever watches it has had a token of it, or had it begun anew; it is let in gently all the same."""
     health = up()
