@@ -11,6 +11,7 @@ from typing import Final
 import httpx
 from msgspec import structs
 
+from local_models.pause import pause
 from local_models.policy import Policy
 from local_models.probe import Canary, EngineProbe, Listed, Verdict
 from local_models.progress import Gait, Progress
@@ -185,7 +186,7 @@ class AttachedEngine:
                     latest = replace(latest, listed=await probe.listed())
                 self._watched[url] = latest
                 self._publish(combine(self.spec, tuple(self._watched.values()), self._snapshot.since))
-                await asyncio.sleep(_WATCH_S)
+                progress = progress.excused(await pause(_WATCH_S))
 
     def _publish(self, latest: EngineSnapshot) -> None:
         if latest.state is not self._snapshot.state:

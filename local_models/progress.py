@@ -4,7 +4,7 @@ vLLM's /health says 200 for as long as its API server lives, whatever has become
 the core leaves a trace: a token, a request that ended, room taken by a piece of a prompt.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from msgspec import structs
@@ -50,6 +50,10 @@ class Progress:
         same = figures is not None and figures.running is not None and figures == self.figures
         begins = bool(in_flight and not self.in_flight)
         return Progress(figures, self.since if same and not begins else now, in_flight)
+
+    def excused(self, seconds: float) -> "Progress":
+        """With so much time in which nobody looked, as whoever does stood still himself; the engine may have, too."""
+        return replace(self, since=self.since + seconds)
 
     def stood_still(self, now: float) -> float:
         """For how many seconds there has been no step."""

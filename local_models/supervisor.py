@@ -18,6 +18,7 @@ import httpx
 
 from local_models.launch import Child, Launcher, NoRoomForIt, launch
 from local_models.logs import EngineLog, one_line
+from local_models.pause import pause
 from local_models.probe import EngineProbe, Verdict
 from local_models.process import Process, step
 from local_models.process_events import (
@@ -213,7 +214,7 @@ class EngineSupervisor:
             self._events.put_nowait(self._judged(number, verdict, progress, now))
             # What it said a moment ago and does not say any more is as good a reason for a close look as a failure.
             calm = self._process.state is EngineState.UP and (before is None or self._metrics is not None)
-            await asyncio.sleep(_WATCH_S if calm else _WATCH_CLOSELY_S)
+            progress = progress.excused(await pause(_WATCH_S if calm else _WATCH_CLOSELY_S))
 
     def _judged(self, number: int, verdict: Verdict, progress: Progress, now: float) -> Event:
         if not verdict.ok:

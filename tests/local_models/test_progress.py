@@ -46,6 +46,14 @@ def test_of_what_is_unknown_nothing_is_concluded(figures: EngineMetrics | None) 
     assert unknown.stood_still(99.0) == 0.0
 
 
+def test_whoever_stood_still_himself_holds_it_against_nobody() -> None:
+    """An engine that he did not look at for a minute has made no step for as long as he looked at it."""
+    before = Progress().seen(AT_WORK, 10.0).seen(AT_WORK, 11.0, 1)
+    after = before.excused(60.0).seen(AT_WORK, 72.0, 1)
+    assert after.stood_still(72.0) == before.stood_still(12.0) == 1.0
+    assert (after.figures, after.in_flight) == (before.figures, 1)
+
+
 POLICY = Policy(stall_limit=4.0, quiet_limit=30.0)
 IDLE = structs.replace(AT_WORK, running=0, waiting=0)
 

@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -142,6 +143,19 @@ async def test_an_engine_whose_health_hides_that_it_hangs_is_fenced_and_brought_
         assert not any(snapshot.hung for snapshot in engine.seen[:-1])
         second = await engine.until_state(EngineState.UP)
         assert (second.hung, second.restarts) == (False, 1)
+
+
+async def test_a_host_that_stood_still_gives_its_engine_the_time_that_it_has(tmp_path: Path) -> None:
+    """What it did not look at for longer than a hang takes may have stood still with it; only then is it looked at."""
+    policy = dataclasses.replace(QUICK, stall_limit=3.0, hang_limit=60.0)
+    async with bench(tmp_path, fake_spec(), FakeLauncher(policy)) as engine:
+        up = await engine.until_state(EngineState.UP)
+        await _set_health(up, "stuck")
+        await engine.until(lambda snapshot: snapshot.metrics is not None and snapshot.metrics.running == 1)
+        threading.Event().wait(4.0)
+        woken = asyncio.get_running_loop().time()
+        await engine.until_state(EngineState.FENCED)
+        assert asyncio.get_running_loop().time() - woken > 1.5
 
 
 async def test_who_sent_requests_knows_better_than_figures_that_say_nothing_runs(tmp_path: Path) -> None:
