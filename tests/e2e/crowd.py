@@ -1,13 +1,14 @@
 """Many streamed chats at once, each kind with what it is asked, and what its caller saw."""
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 import httpx
 
+from gateway.awake import AwakeClock
 from tests.e2e.configs import TO_LIGHT
 from tests.e2e.events import Events
 from tests.e2e.stack import json_bytes
@@ -24,7 +25,7 @@ class Kind:
 
 @dataclass(slots=True)
 class Caller:
-    """One request, and its answer as far as it has come; when it began and ended is told by the monotonic clock."""
+    """One request, and its answer as far as it has come; when it began and ended is told by the crowd's clock."""
 
     name: str
     kind: str
@@ -33,6 +34,11 @@ class Caller:
     pieces: int = 0
     began_at: float = float("inf")
     ended_at: float = float("inf")
+
+    @property
+    def over(self) -> bool:
+        """Whether it has been answered to the end."""
+        return self.ended_at < float("inf")
 
     @property
     def status(self) -> int:
@@ -53,10 +59,15 @@ class Caller:
 
 
 class Crowd:
-    """Callers of one gateway. Use as an async context."""
+    """Callers of one gateway. Use as an async context.
+
+    `time` is their clock: time in which the machine stood still is in no span of it.
+    """
 
     def __init__(self, base_url: str, kinds: Mapping[str, Kind]) -> None:
         self.callers: list[Caller] = []
+        self._clock = AwakeClock()
+        self.time = self._clock.time
         self._url = f"{base_url}/chat/completions"
         self._kinds = kinds
         self._http = httpx.AsyncClient(trust_env=False, timeout=100, limits=httpx.Limits(max_connections=None))
@@ -64,12 +75,14 @@ class Crowd:
         self._news = asyncio.Condition()
 
     async def __aenter__(self) -> Self:
+        self._clock.begin()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._clock.end()
         await self._http.aclose()
 
     def ask(self, prefix: str, kinds: Sequence[str]) -> None:
@@ -80,13 +93,19 @@ class Crowd:
             self._tasks.append(asyncio.create_task(self._stream(caller, self._kinds[kind])))
 
     async def streaming(self, kind: str, pieces: int) -> None:
-        """Wait until this many more pieces have come to callers of a kind, and at least one to each of them."""
+        """Wait until this many more pieces have come to callers of a kind, and at least one to each of them. Fails, and
+        says what they have, where all are over before, or after a minute.
+        """
         callers = [caller for caller in self.callers if caller.kind == kind]
         wanted = pieces + sum(caller.pieces for caller in callers)
-        async with asyncio.timeout(60), self._news:
-            await self._news.wait_for(
-                lambda: all(caller.pieces for caller in callers) and sum(caller.pieces for caller in callers) >= wanted
-            )
+
+        def come() -> bool:
+            return all(caller.pieces for caller in callers) and sum(caller.pieces for caller in callers) >= wanted
+
+        with suppress(TimeoutError):
+            async with asyncio.timeout(60), self._news:
+                await self._news.wait_for(lambda: come() or all(caller.over for caller in callers))
+        assert come(), f"fewer than {wanted} pieces: {callers}"
 
     async def ended(self) -> None:
         """Wait for the end of every answer."""
@@ -101,10 +120,12 @@ class Crowd:
             async for data in response.aiter_raw():
                 caller.raw += data
                 caller.pieces += 1
-                caller.began_at = min(caller.began_at, time.monotonic())
+                caller.began_at = min(caller.began_at, self.time())
                 async with self._news:
                     self._news.notify_all()
-        caller.ended_at = time.monotonic()
+        caller.ended_at = self.time()
+        async with self._news:
+            self._news.notify_all()
 
 
 LONG = {"max_tokens": 600, "temperature": 1.0}

@@ -1,10 +1,11 @@
 """An engine that dies or hangs under fifty streams: what becomes of each, and when it is back."""
 
 import asyncio
+import logging
 import random
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from tests.e2e.agreement import Told, agree
@@ -17,6 +18,7 @@ SLOTS = 8
 AT_WORK = ("committed", "held whole", "on probation") * 2 + ("committed", "held whole")
 WAITING = ("held whole",) * 12 + ("on probation",) * 12 + ("may go elsewhere",) * 12 + ("insists",) * 6
 FOR_LOCAL_ALONE = ("committed", "insists")
+_log = logging.getLogger(__name__)
 
 
 class Death(NamedTuple):
@@ -55,11 +57,13 @@ async def death(
     async with Crowd(stack.base_url, KINDS) as crowd:
         crowd.ask(name, AT_WORK)
         await crowd.streaming("committed", pieces=3)
+        _log.info("%s: who is at work is; now come those who wait; %s", name, stack.gate("small"))
         crowd.ask(name, chance.sample(WAITING, len(WAITING)))
         await crowd.streaming("committed", pieces=chance.randrange(1, 30))
+        _log.info("%s: now it is struck; %s", name, stack.gate("small"))
         strike()
-        struck = time.monotonic()
-        returned = asyncio.create_task(asyncio.to_thread(_light_is_back, stack, back_s))
+        struck = crowd.time()
+        returned = asyncio.create_task(_light_is_back(stack, back_s, crowd.time))
         await crowd.ended()
         back = await returned - struck
     ended = Counter(_judged(caller, struck, stack, within_s) for caller in crowd.callers)
@@ -71,17 +75,22 @@ def _last(callers: Sequence[Caller]) -> float:
     return max(caller.ended_at for caller in callers if caller.kind != "insists")
 
 
-def _light_is_back(stack: Stack, limit: float) -> float:
+async def _light_is_back(stack: Stack, limit: float, clock: Callable[[], float]) -> float:
     """Ask for a local answer until there is one; when that was."""
-    eventually(lambda: stack.chat("local", max_tokens=1).status_code == 200, "a local answer", limit)
-    return time.monotonic()
+    answered = partial(stack.chat, "local", max_tokens=1)
+    await asyncio.to_thread(eventually, lambda: answered().status_code == 200, "a local answer", limit)
+    return clock()
 
 
 def _judged(caller: Caller, struck: float, stack: Stack, within_s: float) -> str:
     """How a stream ended; fails where that is not how it should."""
     late = caller.ended_at - struck
     if caller.status != 200:
-        assert caller.kind in FOR_LOCAL_ALONE, caller
+        assert caller.kind in FOR_LOCAL_ALONE, (
+            caller,
+            stack.books.request(caller.name),
+            stack.books.attempts(caller.name),
+        )
         agree(Told.whole(caller.whole), stack.books, caller.name)
         assert late < within_s, caller
         return "refused"

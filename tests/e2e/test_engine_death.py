@@ -100,7 +100,7 @@ async def test_who_has_got_nothing_is_taken_back_before_the_fence_falls(model_pa
             async with Crowd(stack.base_url, kinds) as crowd:
                 crowd.ask("still", ["stays", "may go elsewhere"])
                 stays, leaves = crowd.callers
-                await asyncio.to_thread(eventually, lambda: leaves.ended_at < float("inf"), "it was answered elsewhere")
+                await asyncio.to_thread(eventually, lambda: leaves.over, "it was answered elsewhere")
                 gate = await asyncio.to_thread(stack.gate, "small")
                 await crowd.ended()
         finally:

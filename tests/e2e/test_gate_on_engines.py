@@ -253,7 +253,7 @@ async def test_when_nobody_has_room_the_queue_is_bounded_and_nothing_leaves(stac
 
         def over() -> bool:
             lengths.append(stack.gate("small")["waiting"])
-            return all(caller.ended_at < float("inf") for caller in crowd.callers)
+            return all(caller.over for caller in crowd.callers)
 
         await until(over, "everybody has an answer", 120)
     found = Counter(judged(caller) for caller in crowd.callers)

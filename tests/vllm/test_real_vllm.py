@@ -1,11 +1,20 @@
 """A real vLLM on the CPU, started by a gateway and asked through it."""
 
+import asyncio
+
+import psutil
 import pytest
 
+from tests.e2e.asleep import asleep
+from tests.e2e.crowd import Crowd, Kind
+from tests.e2e.homes import processes_of
 from tests.e2e.stack import Stack, eventually
-from tests.vllm.processes import words_of
+from tests.vllm.processes import members_of, snapshot_of, words_of
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
+
+ASLEEP_S = 8.0
+LONG = {"local": Kind("local", body={"min_tokens": 80, "max_tokens": 80, "temperature": 0})}
 
 
 def counted(stack: Stack, name: str) -> float:
@@ -46,3 +55,19 @@ def test_who_hangs_up_is_not_worked_for(gateway: Stack) -> None:
         assert next(response.iter_bytes())
     eventually(lambda: gateway.gate("small")["in_use"] == 0, "the slot is free", 10)
     eventually(lambda: counted(gateway, "vllm:num_requests_running") == 0, "vLLM has let go of it", 30)
+
+
+async def test_a_machine_that_slept_takes_it_for_no_hang(gateway: Stack) -> None:
+    """Everything stands still for more than twice as long as a core may: its streams go on, and nobody ends it."""
+    before = await asyncio.to_thread(snapshot_of, gateway.home)
+    vllm = [psutil.Process(member.pid) for member in members_of(gateway.home)]
+    async with Crowd(gateway.base_url, LONG) as crowd:
+        crowd.ask("sleeper", ["local"] * 4)
+        await crowd.streaming("local", pieces=20)
+        async with asleep([*processes_of(gateway.home), *vllm], ASLEEP_S):
+            assert not any(caller.over for caller in crowd.callers)
+        await crowd.ended()
+    read = [caller.events for caller in crowd.callers]
+    assert [(each.error, each.done, each.finish_reason) for each in read] == [(None, True, "length")] * len(read)
+    after = await asyncio.to_thread(snapshot_of, gateway.home)
+    assert (after.pid, after.restarts, after.hung) == (before.pid, before.restarts, False)

@@ -8,7 +8,6 @@ import os
 import random
 import signal
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -96,11 +95,11 @@ async def test_who_comes_to_a_core_that_hangs_already_is_answered_elsewhere(the_
     gateway, members = the_box.up(), members_of(the_box.home)
     eventually(lambda: gateway.gate("small")["in_use"] == 0, "nobody is there")
     WAYS["SIGSTOP of the engine core"](the_box.home)
-    struck = time.monotonic()
     async with Crowd(gateway.base_url, KINDS) as crowd:
+        struck = crowd.time()
         crowd.ask("late", ("held whole", "on probation", "may go elsewhere") * 3)
         await asyncio.to_thread(eventually, lambda: snapshot_of(the_box.home).hung, "its hang is known", FOUND_S)
-        known = time.monotonic() - struck
+        known = crowd.time() - struck
         await crowd.ended()
     last = max(caller.ended_at for caller in crowd.callers) - struck
     _log.info("known after %.1f s, the last answered after %.1f s", known, last)
