@@ -7,13 +7,13 @@ from functools import partial
 from msgspec import Struct
 
 from gateway.app import nouns
+from gateway.awake import AwakeClock
 from gateway.backends.anthropic import HEADERS, AnthropicBackend
 from gateway.backends.chat import ChatClient
 from gateway.backends.embeddings import EngineVectors, ProviderVectors
 from gateway.backends.local import LocalBackend
 from gateway.backends.openai import OpenAIBackend
 from gateway.config.schema import Backend, Config
-from gateway.deadline import Alarms
 from gateway.ports import Backend as BackendPort
 from gateway.ports import VectorBackend
 from gateway.types import BackendSpec, EngineView
@@ -25,11 +25,11 @@ View = Callable[[str], EngineView | None]
 
 
 class Surroundings(Struct, frozen=True):
-    """What all backends of a configuration share: where their engines are, and among which alarms their deadlines."""
+    """What all backends of a configuration share: where their engines are, and the clock that their deadlines go by."""
 
     config: Config
     view: View
-    alarms: Alarms | None = None
+    clock: AwakeClock | None = None
 
 
 def connected(
@@ -86,7 +86,7 @@ def _client(spec: BackendSpec, around: Surroundings, tls: ssl.SSLContext | None)
         tls=tls,
         proxy=section.proxy,
         api=AnthropicApi() if section.provider == "anthropic" else OpenAIApi(),
-        alarms=around.alarms,
+        clock=around.clock,
     )
 
 

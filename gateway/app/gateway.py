@@ -72,7 +72,7 @@ class Gateway:
         self.identities: Identities = nouns.identities(config)
         slots = {name: engine.parallel for name, engine in config.engines.items()}
         self.gate = Gate(slots, nouns.gate_settings(config), nouns.standbys(config))
-        self._alarms = Alarms(AwakeClock(self.gate.excuse))
+        self._clock = AwakeClock(self.gate.excuse)
         self._trust = Trust(config)
         self._stack = AsyncExitStack()
         self.engines: Engines | None = None
@@ -96,8 +96,8 @@ class Gateway:
     async def _build(self, stack: AsyncExitStack) -> None:
         """Parts are closed in the reverse of this order: callers first, the ledger last."""
         _prepare(self.home)
-        self._alarms.clock.begin()
-        stack.callback(self._alarms.clock.end)
+        self._clock.begin()
+        stack.callback(self._clock.end)
         specs = engine_specs(self.config, self.home)
         self.ledger = SqliteLedger(self.home / "ledger.sqlite")
         stack.callback(self.ledger.close)
@@ -164,7 +164,7 @@ class Gateway:
     def _build_servers(self, registry: CollectorRegistry) -> None:
         server = self.config.server
         readiness = ReadinessProbe(self.table, self.gate.states, self._breakers, asyncio.get_running_loop().time)
-        door = Door(self.identities, self.drain, server.max_body_bytes, server.body_timeout_s, self._alarms)
+        door = Door(self.identities, self.drain, server.max_body_bytes, server.body_timeout_s, Alarms(self._clock))
         endpoints: dict[str, Asgi] = {
             CHAT_PATH: AnswerEndpoint(OpenAIChat(), self.broker, door),
             MESSAGES_PATH: AnswerEndpoint(AnthropicMessages(), self.broker, door),
@@ -213,7 +213,7 @@ class Gateway:
     @property
     def _around(self) -> Surroundings:
         view = nowhere if self.engines is None else self.engines.view
-        return Surroundings(self.config, view, self._alarms)
+        return Surroundings(self.config, view, self._clock)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 import msgspec
 from msgspec import Struct
 
+from gateway.awake import AwakeClock
 from gateway.backends.aiohttp_transport import AiohttpTransport
 from gateway.backends.line import Line
 from gateway.backends.plain_transport import PlainTransport
@@ -69,8 +70,7 @@ class ChatClient:
     """One backend's connections. `name` is what errors call it, `api` what it speaks, OpenAI's if none is given.
 
     `tls` is needed for https. `proxy` is an http:// address that https goes through; the environment names none. Its
-    deadlines are among `alarms`: where those know of a time in which this process stood still, it is held against
-    nobody.
+    deadlines go by `clock`: a time in which this process stood still is held against nobody.
     """
 
     def __init__(  # noqa: PLR0913 - each is another's to say: the file, the certificates, the process
@@ -82,13 +82,14 @@ class ChatClient:
         api: UpstreamApi | None = None,
         tls: ssl.SSLContext | None = None,
         proxy: str | None = None,
-        alarms: Alarms | None = None,
+        clock: AwakeClock | None = None,
     ) -> None:
         self._name = name
         self._deadlines = deadlines
         self._api = api or OpenAIApi()
         self._lines: WeakValueDictionary[str, Line] = WeakValueDictionary()
-        self._alarms = alarms or Alarms()
+        self._alarms = Alarms(clock)
+        self._clock = self._alarms.clock
         # A backend is asked at the same few addresses again and again.
         self._server = lru_cache(maxsize=_KNOWN_URLS)(_server)
         self._in_the_clear = lru_cache(maxsize=_KNOWN_URLS)(in_the_clear)
@@ -118,7 +119,7 @@ class ChatClient:
     async def stream(self, url: str, body: JsonObject, deadline: float, api: UpstreamApi | None = None) -> EventStream:
         """POST `body` and return the stream of its answer, once accepted."""
         until = self._until(deadline)
-        first = min(until, self._alarms.clock.time() + self._deadlines.first_token_s)
+        first = min(until, self._clock.time() + self._deadlines.first_token_s)
         line = self._line(url)
         try:
             response = await line.within(partial(self._post, url, body), first)
@@ -164,9 +165,9 @@ class ChatClient:
         return min(MAX_SECONDS, self._api.pause_s(headers))
 
     def _until(self, deadline: float) -> float:
-        """When a call ends at the latest, by the clock of the alarms; `deadline` is by the loop's."""
+        """When a call ends at the latest, by our clock; `deadline` is by the loop's."""
         left = deadline - asyncio.get_running_loop().time()
-        return self._alarms.clock.time() + min(left, self._deadlines.total_s)
+        return self._clock.time() + min(left, self._deadlines.total_s)
 
     async def _post(self, url: str, body: JsonObject) -> Response:
         response = await self._reached(self._plain if self._in_the_clear(url) else self._any, url, _encode(body))
@@ -182,7 +183,7 @@ class ChatClient:
 
     async def _reached(self, transport: Transport, url: str, body: bytes) -> Response:
         """The answer to `body`; asked once more where it was us who stood still until it was too late to connect."""
-        clock = self._alarms.clock
+        clock = self._clock
         lost_s = clock.lost_s
         try:
             return await transport.post(url, body)

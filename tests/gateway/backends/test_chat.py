@@ -8,7 +8,6 @@ import pytest
 
 from gateway.awake import AwakeClock
 from gateway.backends.chat import ChatClient, Deadlines
-from gateway.deadline import Alarms
 from gateway.errors import BackendError, Broken, Reason, Refused, TimedOut, Unreachable
 from gateway.messages import Choice, Completion, Usage, UsageQuality
 from tests.gateway.backends.calls import BODY, DEADLINES, calling, later, sends, silent
@@ -278,7 +277,7 @@ async def test_a_connection_that_we_slept_through_is_tried_once_more() -> None:
             each.setblocking(False)  # noqa: FBT003 - that is its name
             each.connect_ex(full.getsockname())
         limits = Deadlines(connect_s=0.2, first_token_s=5, idle_s=5, total_s=5)
-        client = ChatClient("mini", limits, {}, alarms=Alarms(clock))
+        client = ChatClient("mini", limits, {}, clock=clock)
         url = f"http://127.0.0.1:{full.getsockname()[1]}/v1"
         asked = asyncio.create_task(client.complete(url, BODY, later()))
         await asyncio.wait((asked,), timeout=0.05)
