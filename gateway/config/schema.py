@@ -138,7 +138,7 @@ class Params(Section):
 
 
 class Timeouts(Section):
-    """Deadlines of one attempt."""
+    """Deadlines of one attempt. Time in which this machine slept or was paused counts for none of them."""
 
     connect_s: Seconds = 5.0
     """Until a connection stands."""
@@ -184,7 +184,7 @@ class Backend(Section):
     params: Params = Params()
     """How it wants its body fields."""
     timeouts: Timeouts = Timeouts()
-    """Deadlines of one attempt."""
+    """Deadlines of one attempt. Time in which this machine slept or was paused counts for none of them."""
 
 
 class Tiers(Section):
