@@ -68,8 +68,9 @@ class Gate:
 
     def excuse(self, seconds: float) -> None:
         """This process stood still for so long, and no engine has to answer for it."""
+        now = asyncio.get_running_loop().time()
         for post in self._posts.values():
-            post.gate.excuse(seconds)
+            post.gate.excuse(seconds, now)
 
     def learnt(self) -> dict[str, Learnt]:
         """What is known of each engine that was seen at work, for the next life of this gate."""

@@ -181,9 +181,9 @@ class EngineGate:
         factor = max(STALL_FACTOR, rates.first.most)
         return health.stands_still(work_s, factor, now, flight.listening_since)
 
-    def excuse(self, seconds: float) -> None:
+    def excuse(self, seconds: float, now: float) -> None:
         """This process stood still for so long: nothing is to be learnt from those who are there."""
-        self.health.excuse(seconds)
+        self.health.excuse(seconds, now)
         self.flight.disturb()
 
     def fence(self, now: float) -> None:

@@ -53,10 +53,10 @@ class Health:
         """When the last sign of life came, or the first request that should bring one was sent."""
         return self._progress_at
 
-    def excuse(self, seconds: float) -> None:
-        """For so long nobody here could have heard anything."""
-        self._progress_at += seconds
-        self._heard_at += seconds
+    def excuse(self, seconds: float, now: float) -> None:
+        """For so long nobody here could have heard anything; what was heard since then is no later than now."""
+        self._progress_at = min(now, self._progress_at + seconds)
+        self._heard_at = min(now, self._heard_at + seconds)
 
     def fence(self) -> None:
         """It was found to stand still."""

@@ -148,7 +148,7 @@ def test_nothing_is_learnt_from_a_standstill_of_our_own() -> None:
     one = gate()
     learnt = one.learnt
     assert offer(one, 0, ask(160)).outcome is Ruling.ADMIT
-    one.excuse(35.0)
+    one.excuse(35.0, 135.2)
     one.token(0, 135.5)
     one.end(0, 136.0)
     assert one.learnt == learnt

@@ -79,9 +79,20 @@ def test_what_could_not_be_heard_is_no_silence() -> None:
     health = up()
     health.sent(100.0, 0)
     health.progressed(100.1)
-    health.excuse(35.0)
+    health.excuse(35.0, 135.5)
     assert health.ceiling(1, 0.0, 135.9) == 8
     assert health.ceiling(1, 0.0, 136.2) == 0, "it has not said anything since, either"
+
+
+def test_what_was_heard_before_the_excuse_is_not_put_off() -> None:
+    """A token that was read and news that came before anybody noticed the standstill give no credit for later."""
+    health = up()
+    health.sent(100.0, 0)
+    health.heard(135.0, ready=True)
+    health.progressed(135.0)
+    health.excuse(35.0, 135.1)
+    assert health.ceiling(1, 0.0, 136.0) == 8
+    assert health.ceiling(1, 0.0, 136.2) == 0
 
 
 def test_who_was_down_since_and_is_back_is_no_more_fenced() -> None:
