@@ -5,7 +5,6 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 from tests.e2e.agreement import Told, agree
@@ -57,10 +56,10 @@ async def death(
     async with Crowd(stack.base_url, KINDS) as crowd:
         crowd.ask(name, AT_WORK)
         await crowd.streaming("committed", pieces=3)
-        _log.info("%s: who is at work is; now come those who wait; %s", name, stack.gate("small"))
+        _log.info("%s: the slots are taken: %s", name, await asyncio.to_thread(stack.gate, "small"))
         crowd.ask(name, chance.sample(WAITING, len(WAITING)))
         await crowd.streaming("committed", pieces=chance.randrange(1, 30))
-        _log.info("%s: now it is struck; %s", name, stack.gate("small"))
+        _log.info("%s: now it is struck: %s", name, await asyncio.to_thread(stack.gate, "small"))
         strike()
         struck = crowd.time()
         returned = asyncio.create_task(_light_is_back(stack, back_s, crowd.time))
@@ -77,8 +76,9 @@ def _last(callers: Sequence[Caller]) -> float:
 
 async def _light_is_back(stack: Stack, limit: float, clock: Callable[[], float]) -> float:
     """Ask for a local answer until there is one; when that was."""
-    answered = partial(stack.chat, "local", max_tokens=1)
-    await asyncio.to_thread(eventually, lambda: answered().status_code == 200, "a local answer", limit)
+    await asyncio.to_thread(
+        eventually, lambda: stack.chat("local", max_tokens=1).status_code == 200, "a local answer", limit
+    )
     return clock()
 
 

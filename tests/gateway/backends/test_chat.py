@@ -3,6 +3,8 @@
 import asyncio
 import json
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -250,18 +252,25 @@ async def test_nobody_there_is_unreachable() -> None:
     assert (caught.value.billed, caught.value.retryable) == (False, True)
 
 
-async def test_a_connection_that_does_not_come_about_times_out() -> None:
-    """A queue that is full swallows knocks; that is not billed either and may be tried again."""
+@contextmanager
+def full_queue() -> Iterator[tuple[socket.socket, str]]:
+    """A socket that listens, with more callers before it than may wait; and where it is."""
     with socket.socket() as full, socket.socket() as one, socket.socket() as two:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
         for each in (one, two):
             each.setblocking(False)  # noqa: FBT003 - that is its name
             each.connect_ex(full.getsockname())
+        yield full, f"http://127.0.0.1:{full.getsockname()[1]}/v1"
+
+
+async def test_a_connection_that_does_not_come_about_times_out() -> None:
+    """A queue that is full swallows knocks; that is not billed either and may be tried again."""
+    with full_queue() as (_, url):
         client = ChatClient("mini", Deadlines(connect_s=0.05, first_token_s=5, idle_s=5, total_s=5), {})
         try:
             with pytest.raises(TimedOut) as caught:
-                await client.complete(f"http://127.0.0.1:{full.getsockname()[1]}/v1", BODY, later())
+                await client.complete(url, BODY, later())
         finally:
             await client.close()
     assert (caught.value.stage, caught.value.billed, caught.value.retryable) == ("connect", False, True)
@@ -270,15 +279,9 @@ async def test_a_connection_that_does_not_come_about_times_out() -> None:
 async def test_a_connection_that_we_slept_through_is_tried_once_more() -> None:
     """Nothing was sent, and the time was up while nobody here could have noticed that it stood."""
     clock, script = AwakeClock(), sends(response(answer()))
-    with socket.socket() as full, socket.socket() as one, socket.socket() as two:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        for each in (one, two):
-            each.setblocking(False)  # noqa: FBT003 - that is its name
-            each.connect_ex(full.getsockname())
+    with full_queue() as (full, url):
         limits = Deadlines(connect_s=0.2, first_token_s=5, idle_s=5, total_s=5)
         client = ChatClient("mini", limits, {}, clock=clock)
-        url = f"http://127.0.0.1:{full.getsockname()[1]}/v1"
         asked = asyncio.create_task(client.complete(url, BODY, later()))
         await asyncio.wait((asked,), timeout=0.05)
         clock.lost_s += 35.0
