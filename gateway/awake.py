@@ -19,6 +19,10 @@ def _nobody(_seconds: float) -> None:
     """Is to be told."""
 
 
+def _loops_time() -> float:
+    return asyncio.get_running_loop().time()
+
+
 class AwakeClock:
     """The loop's clock, less the time in which this process stood still between `begin` and `end`; `told` hears of it,
     in seconds.
@@ -30,12 +34,14 @@ class AwakeClock:
         self.lost_s = 0.0
         """By how much it is behind the loop's."""
         self._told = told
+        # Each piece of each stream asks for the time: to look for the loop every time took a third of it.
+        self._loops_time = _loops_time
         self._due = math.inf
         self._timer: asyncio.TimerHandle | None = None
 
     def time(self) -> float:
         """Seconds."""
-        now = asyncio.get_running_loop().time()
+        now = self._loops_time()
         late = now - self._due
         if late >= _LATE_S:
             self._due = now
@@ -46,6 +52,7 @@ class AwakeClock:
     def begin(self) -> None:
         """Beat, within the running loop."""
         loop = asyncio.get_running_loop()
+        self._loops_time = loop.time
         self.time()
         self._due = loop.time() + _BEAT_S
         self._timer = loop.call_at(self._due, self.begin)
